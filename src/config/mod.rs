@@ -1,0 +1,4 @@
+//! Settings and profiles: text and YAML in, checked values out, errors with file, line, column and a hint.
+
+pub mod profile;
+pub mod size;

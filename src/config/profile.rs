@@ -1,0 +1,1 @@
+//! Profiles: named recipes for rewriting a command line and limiting its slice.

@@ -1,0 +1,6 @@
+//! What ffwarden knows of FFmpeg: its command line, what it will need, what it writes, how far it is.
+//!
+//! Nothing here starts FFmpeg itself; `probe` alone runs a process (ffprobe).
+
+pub mod command;
+pub mod estimate;

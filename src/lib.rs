@@ -14,9 +14,12 @@
 //! - [`report`]: what a run did, as text and as JSON
 
 pub mod child;
+pub mod cli;
 pub mod config;
 pub mod core;
 pub mod ffmpeg;
+pub mod job;
 pub mod memory;
+pub mod report;
 pub mod slice;
 pub mod sys;

@@ -30,7 +30,7 @@ pub mod scope;
 pub const CGROUP_MEMORY_FLOOR: u64 = 256 << 20;
 
 /// Which kind of container a slice is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Containment {
     /// A cgroup v2 directory under a cgroup that is ours already.

@@ -329,8 +329,10 @@ pub fn take_default_action(signal: Signal) {
         let mut default: libc::sigaction = std::mem::zeroed();
         default.sa_sigaction = libc::SIG_DFL;
         let number = signal as libc::c_int;
-        if libc::sigaction(number, &default, &raw mut saved) == 0 {
-            libc::raise(number);
+        // Fails for SIGKILL and SIGSTOP, which always have their default action.
+        let handled = libc::sigaction(number, &default, &raw mut saved) == 0;
+        libc::raise(number);
+        if handled {
             libc::sigaction(number, &saved, std::ptr::null_mut());
         }
     }

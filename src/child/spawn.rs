@@ -136,6 +136,8 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
     use std::os::fd::AsFd;
     let os_error = |source: io::Error| LaunchError::Os { path: launch.path.clone(), source };
     let words = launch.argv.iter().map(|word| sys::c_string(word.as_bytes())).collect::<io::Result<_>>();
+    // What was ignored when we were started stays ignored in the child.
+    let handled: Vec<Signal> = HANDLED.into_iter().filter(|signal| !sys::is_ignored(*signal)).collect();
     let exec = sys::Exec {
         path: sys::c_string(launch.path.as_os_str().as_bytes()).map_err(os_error)?,
         argv: words.map_err(os_error)?,
@@ -144,7 +146,7 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
         rlimit_data: placement.rlimit_data,
         oom_score_adj: oom_score_adj(),
         keep_fd: launch.keep_fd.as_ref().map(AsFd::as_fd),
-        handled: &HANDLED,
+        handled: &handled,
     };
     let spawned = sys::spawn(&exec).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOEXEC | libc::EACCES | libc::ETXTBSY | libc::ELIBBAD | libc::E2BIG) => {

@@ -21,6 +21,9 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// One signal to a whole process group reaches us on several ways within this time; it is handed on once.
 const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
+/// From the start to the first look: nothing fills memory sooner than it takes to exec.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
 /// Something that shows whether a child gets on.
 pub trait Heartbeat {
     /// A descriptor to read from when it is readable.
@@ -91,7 +94,7 @@ impl Watch<'_> {
             watch: self,
             process,
             start,
-            look_at: start,
+            look_at: start + FIRST_LOOK,
             stop: None,
             kill_at: None,
             interrupts: 0,

@@ -78,6 +78,11 @@ impl Ladder {
         self.rung
     }
 
+    /// Whether no attempt has ended yet.
+    pub fn is_first(&self) -> bool {
+        self.retries_left == self.retries
+    }
+
     /// Whether any further attempt can follow this one.
     pub fn may_repeat(&self) -> bool {
         self.repeatable && self.retries > 0

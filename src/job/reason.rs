@@ -19,7 +19,7 @@ pub fn sentence(outcome: Outcome, ended: &Ended, limit_bytes: u64, peak_bytes: u
         Outcome::Stalled => format!("stopped after no progress for too long, {} s after its start", seconds(ended)),
         Outcome::Timeout => format!("stopped at the timeout, {} s after its start", seconds(ended)),
         Outcome::Signaled => match ended.status {
-            WaitStatus::Signaled(number) => format!("killed by {} from elsewhere", name(number)),
+            WaitStatus::Signaled(number) => format!("killed by {}, which ffwarden did not send", name(number)),
             WaitStatus::Exited(_) => return None,
         },
     })

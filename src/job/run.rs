@@ -95,7 +95,7 @@ fn verdict(outcome: Outcome, status: WaitStatus) -> Verdict {
 
 impl Run<'_> {
     fn attempt(&mut self, plan: &Plan, outputs: &mut Outputs, ladder: &Ladder) -> Result<(Attempt, Ended), JobError> {
-        let limits = self.limits(plan)?;
+        let limits = if ladder.is_first() { plan.limits } else { self.limits(plan)? };
         let command = outputs.begin(plan)?;
         outputs.temporaries().for_each(|path| self.guard.file_made(path));
         let dir = self.container.next_dir();

@@ -20,7 +20,7 @@ pub fn machine() -> Result<Machine, MemoryError> {
     let available = meminfo.mem_available.ok_or_else(|| unreadable("no MemAvailable line".into()))?;
     let mut machine = Machine { total_bytes: meminfo.mem_total, available_bytes: available, bound_by: None };
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    for bound in bounds(&own, Path::new("/sys/fs/cgroup")) {
+    for bound in bounds(&own, Path::new("/sys/fs/cgroup"), machine.total_bytes) {
         machine.apply(&bound);
     }
     Ok(machine)
@@ -37,19 +37,9 @@ pub fn oom_kills() -> Option<u64> {
     value(&vmstat, "oom_kill")
 }
 
-/// PSI of memory, percent of the last ten seconds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pressure {
-    /// At least one task waited for memory.
-    pub some_avg10: f32,
-    /// All tasks waited for memory.
-    pub full_avg10: f32,
-}
-
-/// The machine's memory pressure; none where the kernel has no PSI (`CONFIG_PSI`, or booted with `psi=0`).
-pub fn pressure() -> Option<Pressure> {
-    let memory = procfs::MemoryPressure::current().ok()?;
-    Some(Pressure { some_avg10: memory.some.avg10, full_avg10: memory.full.avg10 })
+/// Whether the kernel tells memory pressure (PSI); not where it was built without or booted with `psi=0`.
+pub fn has_pressure() -> bool {
+    procfs::MemoryPressure::current().is_ok()
 }
 
 /// A cgroup's limit and what it holds that cannot be reclaimed.
@@ -70,8 +60,9 @@ impl Machine {
     }
 }
 
-/// The limits above a process, given its `/proc/self/cgroup` and where cgroups are mounted.
-fn bounds(proc_self_cgroup: &str, mount: &Path) -> Vec<Bound> {
+/// The limits above a process that are below `total` bytes, given its `/proc/self/cgroup` and where cgroups are
+/// mounted.
+fn bounds(proc_self_cgroup: &str, mount: &Path, total: u64) -> Vec<Bound> {
     let mut found = Vec::new();
     for line in proc_self_cgroup.lines() {
         let mut fields = line.splitn(3, ':');
@@ -80,16 +71,16 @@ fn bounds(proc_self_cgroup: &str, mount: &Path) -> Vec<Bound> {
         };
         let relative = Path::new(path.trim_start_matches('/'));
         if controllers.is_empty() {
-            found.extend(relative.ancestors().filter_map(|dir| bound_v2(&mount.join(dir))));
+            found.extend(relative.ancestors().filter_map(|dir| bound_v2(&mount.join(dir), total)));
         } else if controllers.split(',').any(|name| name == "memory") {
             let root = mount.join("memory");
-            found.extend(relative.ancestors().filter_map(|dir| bound_v1(&root.join(dir))));
+            found.extend(relative.ancestors().filter_map(|dir| bound_v1(&root.join(dir), total)));
         }
     }
     found
 }
 
-fn bound_v2(dir: &Path) -> Option<Bound> {
+fn bound_v2(dir: &Path, total: u64) -> Option<Bound> {
     let max = number(&dir.join("memory.max"));
     let high = number(&dir.join("memory.high"));
     let (name, limit) = match (max, high) {
@@ -98,13 +89,16 @@ fn bound_v2(dir: &Path) -> Option<Bound> {
         (None, Some(high)) => ("memory.high", high),
         (None, None) => return None,
     };
+    if limit >= total {
+        return None;
+    }
     let stat = fs::read_to_string(dir.join("memory.stat")).ok()?;
     Some(Bound { file: dir.join(name), limit, needs: needs_from_stat(&stat) })
 }
 
-fn bound_v1(dir: &Path) -> Option<Bound> {
+fn bound_v1(dir: &Path, total: u64) -> Option<Bound> {
     let file = dir.join("memory.limit_in_bytes");
-    let limit = number(&file)?;
+    let limit = number(&file).filter(|limit| *limit < total)?;
     let stat = fs::read_to_string(dir.join("memory.stat")).ok()?;
     let needs = ["total_rss", "total_shmem", "total_unevictable"].iter().filter_map(|key| value(&stat, key)).sum();
     Some(Bound { file, limit, needs })
@@ -147,7 +141,7 @@ mod tests {
         write(&own, "memory.max", "max\n");
         write(&own, "memory.high", "max\n");
         write(&own, "memory.stat", "anon 1\n");
-        let bounds = bounds("0::/a/b\n", root.path());
+        let bounds = bounds("0::/a/b\n", root.path(), 8_000_000);
         let mut machine = Machine { total_bytes: 8_000_000, available_bytes: 5_000_000, bound_by: None };
         bounds.iter().for_each(|bound| machine.apply(bound));
         assert_eq!(machine.total_bytes, 1_000_000);
@@ -165,7 +159,7 @@ mod tests {
         write(&top, "memory.limit_in_bytes", "9223372036854771712\n");
         write(&top, "memory.stat", "total_rss 500\n");
         let mut machine = Machine { total_bytes: 10_000, available_bytes: 9_000, bound_by: None };
-        bounds("4:memory:/job\n0::/\n", root.path()).iter().for_each(|bound| machine.apply(bound));
+        bounds("4:memory:/job\n0::/\n", root.path(), 10_000).iter().for_each(|bound| machine.apply(bound));
         assert_eq!((machine.total_bytes, machine.available_bytes), (2000, 1500));
     }
 

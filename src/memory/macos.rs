@@ -21,3 +21,8 @@ pub fn swap_total_bytes() -> u64 {
 pub fn oom_kills() -> Option<u64> {
     None
 }
+
+/// macOS has no PSI.
+pub fn has_pressure() -> bool {
+    false
+}

@@ -10,9 +10,9 @@ mod linux;
 mod macos;
 
 #[cfg(target_os = "linux")]
-pub use linux::{Pressure, machine, needs_from_stat, oom_kills, pressure, swap_total_bytes, value};
+pub use linux::{has_pressure, machine, needs_from_stat, oom_kills, swap_total_bytes, value};
 #[cfg(target_os = "macos")]
-pub use macos::{machine, oom_kills, swap_total_bytes};
+pub use macos::{has_pressure, machine, oom_kills, swap_total_bytes};
 
 /// Memory of the machine, or of the part of it that this process may use.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,8 @@
+//! ffwarden on a machine with systemd and cgroup v2, under real ffmpeg. Started by `scripts/vm`, as root.
+//!
+//! Each module tests one feature. What ffwarden says of a run (its JSON report) is held against what the
+//! kernel says: `memory.events`, `/proc/vmstat`, the tree of cgroups, the list of processes. Those counters
+//! are the whole machine's, so one test runs at a time (`--test-threads=1`).
+
+mod machine;
+mod support;

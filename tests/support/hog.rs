@@ -158,7 +158,7 @@ fn main() -> io::Result<ExitCode> {
         return end(args.then);
     }
     if args.fork > 0 {
-        return Ok(fork(args.fork)?);
+        return fork(args.fork);
     }
 
     let touched = touch(&args);

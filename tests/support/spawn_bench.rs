@@ -19,7 +19,8 @@ struct Args {
     /// Rounds that count; a tenth as many go before, to warm up
     #[arg(long, default_value_t = 200)]
     rounds: u32,
-    /// A goal: NAME<OTHER+MILLISECONDS or NAME<OTHER*FACTOR, on medians; or rss<MEBIBYTES
+    /// A goal, on medians: NAME<OTHER+MILLISECONDS; NAME<OTHER*FACTOR, of what each takes more than the first;
+    /// or rss<MEBIBYTES
     #[arg(long)]
     goal: Vec<Goal>,
     /// Command whose processes of its own kind are weighed while it runs (let it sleep for some seconds)
@@ -281,7 +282,14 @@ fn judge(goal: &Goal, times: &[Times], rss: Option<f64>) -> Result<bool> {
     };
     let (value, limit, unit) = match &goal.bound {
         Bound::Plus(other, millis) => (median(&goal.name)?, median(other)? + millis, "ms"),
-        Bound::Times(other, factor) => (median(&goal.name)?, median(other)? * factor, "ms"),
+        Bound::Times(other, factor) => {
+            let base = times.first().map_or(0.0, |t| t.quantile(0.5));
+            (
+                median(&goal.name)? - base,
+                (median(other)? - base) * factor,
+                "ms",
+            )
+        }
         Bound::Mebibytes(limit) => match rss {
             Some(rss) if goal.name == "rss" => (rss, *limit, "MiB"),
             _ => bail!("goal '{}' wants --rss", goal.text),

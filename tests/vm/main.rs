@@ -4,5 +4,23 @@
 //! kernel says: `memory.events`, `/proc/vmstat`, the tree of cgroups, the list of processes. Those counters
 //! are the whole machine's, so one test runs at a time (`--test-threads=1`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail as tests do"
+)]
+
+mod encode;
+mod fork_bomb;
+mod limits;
 mod machine;
+mod machine_full;
+mod oom;
+mod oom_score;
+mod page_cache;
+mod place;
+mod retry;
+mod service;
+mod sigkill;
 mod support;

@@ -1,9 +1,7 @@
 //! What the kernel says: processes, cgroups and their counters. Reads only.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 /// Where cgroup v2 is mounted.
@@ -16,9 +14,6 @@ pub struct Process {
     pub parent: u32,
     /// The kernel's name of it, 15 bytes at most.
     pub comm: String,
-    /// R, S, D, Z ...
-    pub state: char,
-    pub command_line: OsString,
 }
 
 /// The processes whose environment holds `tag`, in the order of their ids.
@@ -50,16 +45,8 @@ pub fn process(pid: u32) -> Option<Process> {
     // The name stands in brackets and may hold any character, brackets too.
     let comm = stat.get(stat.find('(')? + 1..stat.rfind(')')?)?.to_owned();
     let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
-    let state = fields.next()?.chars().next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let command_line = OsString::from_vec(fs::read(format!("/proc/{pid}/cmdline")).ok()?);
-    Some(Process {
-        pid,
-        parent,
-        comm,
-        state,
-        command_line,
-    })
+    let parent = fields.nth(1)?.parse().ok()?;
+    Some(Process { pid, parent, comm })
 }
 
 /// The program that `pid` runs, `None` once it has gone.

@@ -227,6 +227,12 @@ impl Guard {
         end_tree();
         self.ledger.clean();
         match status {
+            // Before the child was started the supervisor takes these by default, as the child would.
+            WaitStatus::Signaled(
+                number @ (libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT),
+            ) => {
+                return Verdict::Signal(number);
+            }
             WaitStatus::Signaled(number) => {
                 log::error!(
                     "the supervisor was killed by signal {number}; its child was ended with it"

@@ -120,7 +120,7 @@ fn conclude(job: &Job, finished: &Finished) {
         );
     } else if let Some(reason) = &last.reason {
         log::error!("{reason}");
-    } else if last.outcome == Outcome::Exited {
+    } else if job.ffmpeg.is_some() && last.outcome == Outcome::Exited {
         let profile = last.profile.as_deref().unwrap_or("not rewritten");
         let peak = format_bytes(last.peak_needs_bytes.max(1).min(last.peak_bytes));
         let attempts = match finished.attempts.len() {

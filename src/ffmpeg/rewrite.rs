@@ -203,6 +203,10 @@ impl Pass<'_> {
         {
             self.threads(site, count.on(self.cpus));
         }
+        // x264 and x265 refuse a second pass whose settings differ from the first's.
+        if site.find("pass").is_some() {
+            return;
+        }
         let recipe = self
             .profile
             .encoders

@@ -211,6 +211,16 @@ fn what_only_asks_for_information_is_left_alone() {
 }
 
 #[test]
+fn the_passes_of_a_two_pass_encode_keep_their_settings() {
+    gives(
+        "minimal",
+        8,
+        "ffmpeg -i a.mov -c:v libx264 -b:v 2M -pass 2 -preset slow b.mp4",
+        "ffmpeg -threads 1 -i a.mov -c:v libx264 -b:v 2M -pass 2 -preset slow -threads 1 b.mp4",
+    );
+}
+
+#[test]
 fn hardware_encoders_get_no_threads() {
     gives(
         "low",

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::config::size::Size;
 
+pub use outputs::kind_name;
 pub use plan::{Job, Plan};
 pub use run::{Finished, run};
 

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -218,7 +219,7 @@ fn ask(url: &OsString) -> Result<bool, JobError> {
     stderr.write_all(b"' already exists. Overwrite? [y/N] ")?;
     stderr.flush()?;
     // Unbuffered: std's own stdin would read ahead.
-    let mut stdin = std::fs::File::from(nix::unistd::dup(std::io::stdin())?);
+    let mut stdin = std::fs::File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let mut first = None;
     let mut byte = [0u8];
     while stdin.read(&mut byte)? == 1 {

@@ -144,6 +144,17 @@ fn fallback(found: &Found) -> (String, String) {
     (why.to_owned(), better.to_owned())
 }
 
+/// The way that would be tried first, without trying it.
+///
+/// # Errors
+/// When only one kind is wanted and this machine does not offer it.
+pub fn would_choose(only: Option<Containment>) -> Result<Choice, SliceError> {
+    ways(&look())
+        .into_iter()
+        .find(|choice| only.is_none_or(|only| choice.way.containment() == only))
+        .ok_or(SliceError::Unavailable(only.unwrap_or(Containment::Rlimit)))
+}
+
 /// What attempts are contained in, once opened.
 pub struct Container {
     backend: Backend,

@@ -13,5 +13,13 @@
 //! - [`child`]: start a process in a slice, wait for it, signal it, guard it
 //! - [`report`]: what a run did, as text and as JSON
 
+pub mod child;
+pub mod cli;
 pub mod config;
+pub mod core;
 pub mod ffmpeg;
+pub mod job;
+pub mod memory;
+pub mod report;
+pub mod slice;
+pub mod sys;

@@ -1,0 +1,223 @@
+//! What can be typed. Meaning is given to it by the verbs.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::size::Size;
+use crate::slice::Containment;
+
+/// Run FFmpeg and model jobs as fast as the machine's memory allows, and never out of memory.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ffwarden",
+    version,
+    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden plan|doctor|profile ...",
+    after_help = "Everything behind the command word belongs to the command. A command that has a verb's name is \
+                  reached with `run --`.\nExit code: the command's own; 124 timed out, 125 ffwarden failed or memory \
+                  ran out for good, 126 not executable, 127 not found."
+)]
+pub struct Cli {
+    /// How a command is run.
+    #[command(flatten)]
+    pub options: Options,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run any command in a slice
+    Run(Run),
+    /// Show what would be run and why, and run nothing
+    Plan(Plan),
+    /// Tell how children are contained on this machine, why, and what would be better
+    Doctor(Doctor),
+    /// List, show or check profiles
+    Profile(Profile),
+    /// `ffmpeg ARGS...`: the same as `run -- ffmpeg ARGS...`
+    #[command(external_subcommand)]
+    Prefix(Vec<OsString>),
+}
+
+/// `run -- COMMAND...`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// As before the verb.
+    #[command(flatten)]
+    pub options: Options,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `plan ffmpeg ARGS...`
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// As before the verb.
+    #[command(flatten)]
+    pub options: Options,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `profile list|show|check`
+#[derive(Debug, Args)]
+pub struct Profile {
+    /// What about them.
+    #[command(subcommand)]
+    pub verb: ProfileVerb,
+}
+
+/// What about profiles.
+#[derive(Debug, Subcommand)]
+pub enum ProfileVerb {
+    /// List the profiles, the lightest first, with where each comes from
+    List,
+    /// Print a profile as YAML
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Check a profile file and tell every mistake in it
+    Check {
+        /// The YAML file.
+        file: PathBuf,
+    },
+}
+
+/// How a command is run. Each can also be given as `FFWARDEN_...` in the environment.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Options {
+    /// auto, minimal, low, balanced, high, or a YAML file [default: auto]
+    #[arg(short, long, value_name = "PROFILE", env = "FFWARDEN_PROFILE")]
+    pub profile: Option<OsString>,
+    /// Memory the command may use: 512M, 2G, 50% [default: what is free, less a tenth of the machine]
+    #[arg(short, long, value_name = "SIZE", env = "FFWARDEN_MEMORY")]
+    pub memory: Option<Size>,
+    /// Run the command as it was typed
+    #[arg(long)]
+    pub no_rewrite: bool,
+    /// Further attempts after running out of memory [default: 3]
+    #[arg(long, value_name = "N", env = "FFWARDEN_RETRIES")]
+    pub retries: Option<u32>,
+    /// Stop an attempt that runs longer: 90, 30s, 5m, 2h
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "FFWARDEN_TIMEOUT")]
+    pub timeout: Option<Duration>,
+    /// Stop an attempt that makes no progress for this long
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "FFWARDEN_STALL_TIMEOUT")]
+    pub stall_timeout: Option<Duration>,
+    /// Write what was done to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Use this kind of slice and no other: cgroup, scope, rlimit [default: the best there is]
+    #[arg(long, value_name = "KIND", env = "FFWARDEN_CONTAINMENT")]
+    pub containment: Option<Containment>,
+    /// Say nothing
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// When to colour messages: auto, always, never [default: auto]
+    #[arg(long, value_name = "WHEN")]
+    pub color: Option<Color>,
+}
+
+/// When to colour messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Options {
+    /// These options with what was typed again behind the verb.
+    pub fn overridden_by(&self, later: Options) -> Options {
+        Options {
+            profile: later.profile.or_else(|| self.profile.clone()),
+            memory: later.memory.or(self.memory),
+            no_rewrite: later.no_rewrite || self.no_rewrite,
+            retries: later.retries.or(self.retries),
+            timeout: later.timeout.or(self.timeout),
+            stall_timeout: later.stall_timeout.or(self.stall_timeout),
+            report: later.report.or_else(|| self.report.clone()),
+            containment: later.containment.or(self.containment),
+            quiet: later.quiet || self.quiet,
+            verbose: later.verbose.max(self.verbose),
+            color: later.color.or(self.color),
+        }
+    }
+}
+
+/// Seconds as a number, or a time with its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
+        Err(_) => humantime::parse_duration(text)
+            .map_err(|error| format!("{error}; write seconds or a time such as 30s, 5m, 2h"))?,
+    };
+    if parsed.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(parsed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Cli {
+        Cli::try_parse_from(words).unwrap()
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_stands_behind_the_command_word_is_the_commands() {
+        let cli = parse(&["ffwarden", "-m", "2G", "ffmpeg", "-i", "in", "-m", "x", "--profile", "foo", "-h", "--"]);
+        assert_eq!(cli.options.memory, Some(Size::Bytes(2 << 30)));
+        let Verb::Prefix(command) = cli.verb else { panic!("not a prefix") };
+        assert_eq!(command, ["ffmpeg", "-i", "in", "-m", "x", "--profile", "foo", "-h", "--"]);
+    }
+
+    #[test]
+    fn a_command_with_a_verbs_name_is_reached_with_run() {
+        let cli = parse(&["ffwarden", "-q", "run", "--retries", "1", "--", "plan", "--json"]);
+        let Verb::Run(run) = cli.verb else { panic!("not run") };
+        assert_eq!(run.command, ["plan", "--json"]);
+        let options = cli.options.overridden_by(run.options);
+        assert_eq!((options.quiet, options.retries), (true, Some(1)));
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        for wrong in ["", "0", "-1", "five", "inf"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

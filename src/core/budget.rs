@@ -1,0 +1,85 @@
+//! How much memory a child may have now, and which profile fits it.
+
+/// Percent of memory in use at which the default policy is critical: a child that takes its whole budget brings
+/// the machine there and not beyond.
+const CRITICAL_PERCENT: u64 = 90;
+
+/// Bytes that a child started now may use: what is available, less the tenth of the total that stays free.
+pub fn budget(total_bytes: u64, available_bytes: u64) -> u64 {
+    let reserve = total_bytes / 100 * (100 - CRITICAL_PERCENT);
+    available_bytes.saturating_sub(reserve)
+}
+
+/// The limit of one attempt: what the user asked for or else the budget, under the profile's own ceiling.
+pub fn limit(asked_bytes: Option<u64>, budget_bytes: u64, ceiling_bytes: Option<u64>) -> u64 {
+    let limit = asked_bytes.unwrap_or(budget_bytes);
+    ceiling_bytes.map_or(limit, |ceiling| limit.min(ceiling))
+}
+
+/// A profile with what its command is expected to need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Bytes the rewritten command is expected to peak at; none when nothing is known of it.
+    pub estimate_bytes: Option<u64>,
+    /// Bytes its slice would be limited to.
+    pub limit_bytes: u64,
+}
+
+/// Picks among candidates, ordered from the heaviest to the lightest: the first whose estimate fits its limit
+/// and the memory that is free now. When none does, the lightest: the estimate may be wrong, and the limit
+/// holds. Without an estimate the first is as good as any. None only for no candidates.
+pub fn highest_that_fits(candidates: &[Candidate], budget_bytes: u64) -> Option<usize> {
+    let fits = |candidate: &Candidate| {
+        candidate.estimate_bytes.is_none_or(|bytes| bytes <= candidate.limit_bytes.min(budget_bytes))
+    };
+    candidates.iter().position(fits).or_else(|| candidates.len().checked_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GIB: u64 = 1 << 30;
+
+    #[test]
+    fn a_tenth_stays_free() {
+        assert_eq!(budget(10 * GIB, 4 * GIB), 4 * GIB - 10 * GIB / 100 * 10);
+        assert_eq!(budget(10 * GIB, GIB / 2), 0);
+    }
+
+    #[test]
+    fn the_profile_lowers_a_limit_and_never_raises_it() {
+        assert_eq!(limit(None, 8 * GIB, None), 8 * GIB);
+        assert_eq!(limit(Some(2 * GIB), 8 * GIB, Some(GIB)), GIB);
+        assert_eq!(limit(Some(2 * GIB), GIB, Some(4 * GIB)), 2 * GIB);
+    }
+
+    fn candidates(estimates: &[u64], limit: u64) -> Vec<Candidate> {
+        let candidate = |bytes: &u64| Candidate { estimate_bytes: Some(*bytes), limit_bytes: limit };
+        estimates.iter().map(candidate).collect()
+    }
+
+    #[test]
+    fn the_heaviest_that_fits_is_taken() {
+        let four = candidates(&[900, 500, 300, 100], 1000);
+        assert_eq!(highest_that_fits(&four, 1000), Some(0));
+        assert_eq!(highest_that_fits(&four, 400), Some(2));
+        assert_eq!(highest_that_fits(&four, 50), Some(3), "none fits: the lightest");
+        assert_eq!(highest_that_fits(&candidates(&[900, 500], 600), 1000), Some(1), "the limit binds too");
+        assert_eq!(highest_that_fits(&[], 1), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_picked_fits_whenever_anything_does(
+            estimates in proptest::collection::vec(0u64..2000, 1..6), limit in 0u64..2000, budget in 0u64..2000,
+        ) {
+            let all = candidates(&estimates, limit);
+            let picked = highest_that_fits(&all, budget).unwrap();
+            let fits = |index: usize| estimates[index] <= limit.min(budget);
+            prop_assert!(fits(picked) || (0..all.len()).all(|index| !fits(index)));
+            prop_assert!((0..picked).all(|heavier| !fits(heavier)));
+        }
+    }
+}

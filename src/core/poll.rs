@@ -1,0 +1,48 @@
+//! How closely a process tree is watched where no kernel wall stands around it.
+
+use std::time::Duration;
+
+/// The longest wait between two looks at a tree.
+pub const SLOWEST: Duration = Duration::from_millis(100);
+/// The shortest: at 6 GB/s a tree grows 30 MB in it.
+pub const FASTEST: Duration = Duration::from_millis(5);
+/// The fastest a process can fill memory, bytes per millisecond: 6 GB/s (earlyoom's measurement with stress).
+const FILL_RATE: u64 = 6_000_000;
+/// Bytes of address space per thread that RLIMIT_DATA counts: the default thread stack.
+const THREAD_BYTES: u64 = 8 << 20;
+
+/// How long the next look may wait: as long as the room that is left takes to fill.
+pub fn next_look(used_bytes: u64, limit_bytes: u64) -> Duration {
+    let room = limit_bytes.saturating_sub(used_bytes);
+    Duration::from_millis(room / FILL_RATE).clamp(FASTEST, SLOWEST)
+}
+
+/// RLIMIT_DATA for a wanted limit: 1.25 times it plus 8 MiB per expected thread. What the kernel counts there
+/// (private writable memory) was measured at 0.95 to 1.7 times the peak of FFmpeg's encoders, thread stacks
+/// included.
+pub fn rlimit_data(limit_bytes: u64, expected_threads: u64) -> u64 {
+    (limit_bytes / 4).saturating_add(limit_bytes).saturating_add(expected_threads.saturating_mul(THREAD_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearer_the_limit_the_closer_the_watch() {
+        let limit = 1 << 30;
+        assert_eq!(next_look(0, limit), SLOWEST);
+        assert_eq!(next_look(limit - 120_000_000, limit), Duration::from_millis(20));
+        assert_eq!(next_look(limit - 1, limit), FASTEST);
+        assert_eq!(next_look(limit * 2, limit), FASTEST);
+    }
+
+    #[test]
+    fn a_tree_cannot_fill_its_room_between_two_looks() {
+        for used in (0..1u64 << 30).step_by(10_000_000) {
+            let wait = next_look(used, 1 << 30);
+            let filled = u64::try_from(wait.as_millis()).unwrap() * FILL_RATE;
+            assert!(wait == FASTEST || used + filled <= 1 << 30);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder,
+//! `run` carries the attempts out, `outputs` sees that an output appears complete or not at all.
+//!
+//! Decisions are `core`'s; this is the shell that feeds it numbers and does what it says.
+
+mod outputs;
+mod plan;
+mod reason;
+mod run;
+mod wait;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::size::Size;
+
+pub use plan::{Job, Plan};
+pub use run::{Finished, run};
+
+/// What the user asked for, besides the command.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Which profile; none is `auto`.
+    pub profile: Option<OsString>,
+    /// The memory limit; none is the budget.
+    pub memory: Option<Size>,
+    /// Run the command as typed.
+    pub no_rewrite: bool,
+    /// Further attempts after running out of memory.
+    pub retries: u32,
+    /// The longest an attempt may run.
+    pub timeout: Option<Duration>,
+    /// The longest it may go without progress.
+    pub stall_timeout: Option<Duration>,
+}
+
+/// Why a job could not be planned or run.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// The program was not found or cannot be run.
+    #[error(transparent)]
+    Launch(#[from] crate::child::LaunchError),
+    /// A slice could not be made.
+    #[error(transparent)]
+    Slice(#[from] crate::slice::SliceError),
+    /// The machine's memory could not be read.
+    #[error(transparent)]
+    Memory(#[from] crate::memory::MemoryError),
+    /// An output could not be prepared or put in its place.
+    #[error("{}: {why}", .path.display())]
+    Output {
+        /// The output.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The terminal or a pipe of our own failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}

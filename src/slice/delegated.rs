@@ -1,0 +1,237 @@
+//! The cgroup that attempts live in: ffwarden itself moves to a leaf beside them, and the leavings of an earlier
+//! ffwarden that was killed are swept.
+//!
+//! A cgroup that has processes of its own cannot give its children controllers (the no-internal-process rule).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Pid;
+
+use super::cgroup::{self, CgroupSlice, file_error};
+use super::{Containment, Limits, SliceError};
+
+/// The leaf that ffwarden itself lives in; `DelegateSubgroup=supervisor` in a unit gives the same shape.
+pub const LEAF: &str = "supervisor";
+/// Controllers that attempts use. Memory must be had; the others are taken where they are delegated.
+const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
+/// Rounds of moving processes out, for those that are forked meanwhile.
+const ROUNDS: usize = 16;
+
+/// A cgroup in which ffwarden may make children.
+#[derive(Debug)]
+pub struct Delegated {
+    dir: PathBuf,
+    containment: Containment,
+    attempts: u32,
+}
+
+/// Whose processes may be moved out of the way into the leaf.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Movable {
+    /// Nobody's: the cgroup is one that no process needs to leave (the root, or a directory made for us).
+    None,
+    /// Only ffwarden's own: others live there on their own account (a container).
+    Own,
+    /// All of them: a unit that was delegated as a whole.
+    All,
+}
+
+impl Delegated {
+    /// Prepares `dir`: moves processes to the leaf, turns the controllers on, sweeps what was left behind.
+    ///
+    /// # Errors
+    /// When processes that may not be moved are in the way, or the memory controller is not there.
+    pub fn prepare(dir: PathBuf, containment: Containment, movable: Movable) -> Result<Delegated, SliceError> {
+        let enabled = read_words(&dir.join("cgroup.subtree_control"))?;
+        let available = read_words(&dir.join("cgroup.controllers"))?;
+        if !available.iter().any(|name| name == "memory") {
+            return Err(SliceError::NoController { path: dir, controller: "memory" });
+        }
+        if !enabled.iter().any(|name| name == "memory") {
+            if movable != Movable::None {
+                move_to_leaf(&dir, movable)?;
+            }
+            for name in CONTROLLERS {
+                if available.iter().any(|has| has == name) {
+                    enable(&dir, name)?;
+                }
+            }
+        }
+        sweep(&dir);
+        Ok(Delegated { dir, containment, attempts: 0 })
+    }
+
+    /// Makes `dir` directly below the root of the tree at `mount`, as only root without systemd may.
+    ///
+    /// # Errors
+    /// As [`Delegated::prepare`], or when the directory cannot be made.
+    pub fn make(dir: &Path, mount: &Path) -> Result<Delegated, SliceError> {
+        if !read_words(&mount.join("cgroup.subtree_control"))?.iter().any(|name| name == "memory") {
+            for name in read_words(&mount.join("cgroup.controllers"))? {
+                if CONTROLLERS.contains(&name.as_str()) {
+                    enable(mount, &name)?;
+                }
+            }
+        }
+        if let Err(source) = fs::create_dir(dir)
+            && source.kind() != std::io::ErrorKind::AlreadyExists
+        {
+            return Err(file_error("create", dir, source));
+        }
+        Delegated::prepare(dir.to_owned(), Containment::Cgroup, Movable::None)
+    }
+
+    /// The cgroup itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How it was come by.
+    pub fn containment(&self) -> Containment {
+        self.containment
+    }
+
+    /// The directory the next attempt will have. Its name says which process made it, so that a later ffwarden
+    /// knows whether it was left behind.
+    pub fn next_dir(&self) -> PathBuf {
+        let pid = std::process::id();
+        let start = start_time(i32::try_from(pid).unwrap_or(0)).unwrap_or(0);
+        self.dir.join(format!("attempt-{pid}-{start}-{}", self.attempts + 1))
+    }
+
+    /// Makes the slice of the next attempt.
+    ///
+    /// # Errors
+    /// As [`CgroupSlice::create`].
+    pub fn slice(&mut self, limits: &Limits) -> Result<CgroupSlice, SliceError> {
+        let dir = self.next_dir();
+        self.attempts += 1;
+        CgroupSlice::create(dir, self.containment, limits)
+    }
+}
+
+fn enable(dir: &Path, controller: &str) -> Result<(), SliceError> {
+    let path = dir.join("cgroup.subtree_control");
+    match fs::write(&path, format!("+{controller}")) {
+        Ok(()) => Ok(()),
+        Err(_) if controller != "memory" => Ok(()),
+        Err(source) if source.kind() == std::io::ErrorKind::ResourceBusy => {
+            Err(SliceError::Shared { path: dir.to_owned() })
+        }
+        Err(source) => Err(file_error("write +memory to", &path, source)),
+    }
+}
+
+fn move_to_leaf(dir: &Path, movable: Movable) -> Result<(), SliceError> {
+    let own = [std::process::id(), nix::unistd::getppid().as_raw().unsigned_abs()];
+    let is_own = |pid: &i32| own.contains(&pid.unsigned_abs());
+    if movable == Movable::Own && !cgroup::members(dir).iter().all(is_own) {
+        return Err(SliceError::Shared { path: dir.to_owned() });
+    }
+    let leaf = dir.join(LEAF);
+    if let Err(source) = fs::create_dir(&leaf)
+        && source.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(file_error("create", &leaf, source));
+    }
+    let procs = leaf.join("cgroup.procs");
+    for _ in 0..ROUNDS {
+        let members = cgroup::members(dir);
+        if members.is_empty() {
+            return Ok(());
+        }
+        for pid in members {
+            match fs::write(&procs, pid.to_string()) {
+                Ok(()) => {}
+                // It ended meanwhile.
+                Err(source) if source.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(source) => return Err(file_error(&format!("move process {pid} to"), &procs, source)),
+            }
+        }
+    }
+    Err(SliceError::Shared { path: dir.to_owned() })
+}
+
+/// Sweeps the scopes of other ffwardens beside ours: a scope lives on while a process in it does.
+pub fn sweep_scopes(slice: &Path) {
+    let Ok(entries) = fs::read_dir(slice) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with("ffwarden-") && name.ends_with(".scope"));
+        if is_ours {
+            sweep(&entry.path());
+        }
+    }
+}
+
+/// Ends and removes the attempts whose ffwarden is gone. What cannot be removed is left for the next start.
+pub fn sweep(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(owner) = name.to_str().and_then(owner) else { continue };
+        if start_time(owner.pid.as_raw()) == Some(owner.start) {
+            continue;
+        }
+        match cgroup::remove(&entry.path()) {
+            Ok(()) => log::info!("ended and removed {}, left behind by an earlier ffwarden", entry.path().display()),
+            Err(error) => log::warn!("{error}"),
+        }
+    }
+}
+
+/// The process that made an attempt's directory.
+#[derive(Debug, PartialEq, Eq)]
+struct Owner {
+    pid: Pid,
+    start: u64,
+}
+
+fn owner(name: &str) -> Option<Owner> {
+    let mut parts = name.strip_prefix("attempt-")?.split('-');
+    let owner = Owner { pid: Pid::from_raw(parts.next()?.parse().ok()?), start: parts.next()?.parse().ok()? };
+    parts.next()?.parse::<u32>().ok()?;
+    parts.next().is_none().then_some(owner)
+}
+
+/// When a process was started, in clock ticks since boot; with the PID it names a process for good.
+fn start_time(pid: i32) -> Option<u64> {
+    let stat = procfs::process::Process::new(pid).ok()?.stat().ok()?;
+    (stat.state != 'Z').then_some(stat.starttime)
+}
+
+fn read_words(path: &Path) -> Result<Vec<String>, SliceError> {
+    let text = fs::read_to_string(path).map_err(|source| file_error("read", path, source))?;
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_attempts_name_an_owner() {
+        let expected = Owner { pid: Pid::from_raw(42), start: 1234 };
+        assert_eq!(owner("attempt-42-1234-1"), Some(expected));
+        for other in ["supervisor", "attempt-", "attempt-x-1-1", "attempt-1-2", "attempt-1-2-3-4", "init.scope"] {
+            assert_eq!(owner(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_sweep_spares_the_living_and_strangers() {
+        let root = tempfile::tempdir().unwrap();
+        let own = std::process::id();
+        let start = start_time(i32::try_from(own).unwrap()).unwrap();
+        let living = root.path().join(format!("attempt-{own}-{start}-1"));
+        let reused = root.path().join(format!("attempt-{own}-{}-1", start + 1));
+        let stranger = root.path().join("supervisor");
+        for dir in [&living, &reused, &stranger] {
+            fs::create_dir(dir).unwrap();
+        }
+        sweep(root.path());
+        assert!(living.exists() && stranger.exists());
+        assert!(!reused.exists(), "same PID, other process: left behind");
+    }
+}

@@ -4,3 +4,7 @@
 
 pub mod command;
 pub mod estimate;
+pub mod options;
+pub mod preset;
+pub mod rewrite;
+pub mod video;

@@ -17,7 +17,7 @@ fn adjustment_of_the_child_is_not_negative_when_ffwardens_own_is() {
             "-c",
             "cat /proc/self/oom_score_adj; exec sleep 5",
         ]);
-    running.until("the job to say its score", || !running.stdout().is_empty());
+    running.until_running("the job to say its score", || !running.stdout().is_empty());
     let child: i32 = running.stdout().trim().parse().unwrap();
     assert!(child >= 0, "{child}");
     let own = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", running.wardens()[0].pid))

@@ -14,7 +14,7 @@ fn start(place: Place) -> Running {
     let running = Warden::at(place)
         .options(&["-q", "-m", "300M"])
         .start(&["run", "--", "sh", "-c", &job]);
-    running.until("the job to be there", || {
+    running.until_running("the job to be there", || {
         running.named("hog").len() == 2
             && running.named("sleep").len() == 1
             && running.stdout().lines().count() == 2

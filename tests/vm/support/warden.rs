@@ -10,7 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::{Gid, Pid, Uid};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -159,7 +160,7 @@ impl Running {
 
     /// Waits until the job has said `line`, and returns the cgroup of its attempt.
     pub fn attempt_after(&self, line: &str) -> PathBuf {
-        self.until(&format!("the job to say '{line}'"), || {
+        self.until_running(&format!("the job to say '{line}'"), || {
             self.stdout().lines().any(|l| l == line)
         });
         let attempts = self.attempts();
@@ -170,6 +171,25 @@ impl Running {
     /// Waits until `condition` is true.
     pub fn until(&self, what: &str, condition: impl Fn() -> bool) {
         until(what, condition, || self.state());
+    }
+
+    /// Waits until `condition` is true; fails if the run ends before that.
+    pub fn until_running(&self, what: &str, condition: impl Fn() -> bool) {
+        self.until(what, || {
+            let ended = self.ended();
+            condition()
+                || ended.is_some_and(|status| panic!("not {what}, but {status}\n{}", self.state()))
+        });
+    }
+
+    /// How the process that was started has ended, if it has. It can still be waited for.
+    fn ended(&self) -> Option<String> {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+        match waitid(Id::Pid(pid), flags).unwrap() {
+            WaitStatus::StillAlive => None,
+            status => Some(format!("{status:?}")),
+        }
     }
 
     pub fn stdout(&self) -> String {
@@ -289,6 +309,10 @@ impl Finished {
             .as_str()
             .unwrap()
             .to_owned()
+    }
+
+    pub fn stdout(&self) -> String {
+        self.running.stdout()
     }
 
     pub fn stderr(&self) -> String {

@@ -105,7 +105,7 @@ pub enum ProfileVerb {
         /// Its name.
         name: String,
     },
-    /// Check a profile file and tell every mistake in it
+    /// Check a profile file and tell the first mistake in it
     Check {
         /// The YAML file.
         file: PathBuf,

@@ -105,11 +105,11 @@ impl Ladder {
             Outcome::Oom => self.rung + 1,
             Outcome::Pressure => self.rung,
         };
-        if !self.repeatable {
-            return Next::GiveUp(GiveUp::NotRepeatable);
-        }
         if rung >= self.rungs {
             return Next::GiveUp(GiveUp::NothingLighter);
+        }
+        if !self.repeatable {
+            return Next::GiveUp(GiveUp::NotRepeatable);
         }
         if self.retries_left == 0 {
             return Next::GiveUp(GiveUp::NoRetriesLeft);

@@ -12,4 +12,5 @@ pub mod progress;
 pub mod quote;
 pub mod rewrite;
 pub mod target;
+pub mod verify;
 pub mod video;

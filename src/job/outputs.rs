@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use super::{Job, JobError, Plan};
 use crate::ffmpeg::command::{Command, Opt};
 use crate::ffmpeg::output::{OutputKind, Overwrite};
+use crate::ffmpeg::probe::Prober;
 use crate::ffmpeg::target::{self, Target};
+use crate::ffmpeg::verify;
 use crate::report::Output;
 
 /// What came of looking at the outputs.
@@ -35,6 +37,8 @@ pub struct Outputs {
 struct Item {
     url: OsString,
     kind: OutputKind,
+    /// Its `-f`, where one was given.
+    format: Option<String>,
     /// FFmpeg writes it under its own name.
     direct: bool,
     target: Option<Target>,
@@ -72,9 +76,13 @@ impl Outputs {
                 }
             }
             let url = group.url.clone();
+            let format = group
+                .value("f")
+                .map(|format| format.to_string_lossy().into_owned());
             outputs.items.push(Item {
                 url,
                 kind,
+                format,
                 direct: false,
                 target: None,
                 complete: false,
@@ -132,11 +140,16 @@ impl Outputs {
             .map(Target::temporary)
     }
 
-    /// FFmpeg has succeeded: every file takes its place.
+    /// FFmpeg has succeeded: every file is looked at, then each takes its place.
     ///
     /// # Errors
-    /// The first file that could not; it is kept under its temporary name, and its target is as it was.
+    /// A file that is not whole: then all go, and every target is as it was. Or a file that could not take its
+    /// place: it is kept under its temporary name.
     pub fn commit(&mut self) -> Result<(), JobError> {
+        if let Err(error) = self.verify() {
+            self.discard();
+            return Err(error);
+        }
         for item in &mut self.items {
             let Some(target) = &item.target else {
                 item.complete = true;
@@ -152,6 +165,22 @@ impl Outputs {
                     ),
                 })?;
                 item.complete = true;
+            }
+        }
+        Ok(())
+    }
+
+    fn verify(&self) -> Result<(), JobError> {
+        let prober = Prober::default();
+        for item in &self.items {
+            let Some(target) = &item.target else { continue };
+            if let Some(why) = verify::broken(target.temporary(), item.format.as_deref(), &prober) {
+                return Err(JobError::Output {
+                    path: target.path().to_owned(),
+                    why: format!(
+                        "FFmpeg ended with 0, but what it wrote is not whole ({why}); is the disk full?"
+                    ),
+                });
             }
         }
         Ok(())

@@ -311,3 +311,115 @@ fn copies_indexes_queues_and_many_outputs() {
     assert!(errors.at(0.5) <= 0.40);
     Errors::of("the same, partly guessed", &unsure);
 }
+
+/// An estimate in MiB of `ffmpeg -i s1080.mp4 ...`, the input probed.
+fn mib(rest: &str) -> f64 {
+    estimated(&format!("ffmpeg -threads 1 -i s1080.mp4 {rest}")).bytes as f64 / MIB
+}
+
+#[test]
+fn the_output_frame_decides_what_the_encoder_needs() {
+    let plain = mib("-an -c:v libx264 -threads 4 o.mp4");
+    for smaller in [
+        "-s 640x360",
+        "-vf scale=640:-2",
+        "-vf crop=iw/3:ih/3",
+        "-filter:v scale=w=640:h=360",
+    ] {
+        let small = mib(&format!("-an {smaller} -c:v libx264 -threads 4 o.mp4"));
+        assert!(small < plain / 2.0, "{smaller}: {small} of {plain}");
+    }
+    let graph =
+        mib("-filter_complex \"[0:v]scale=640:360[v]\" -map [v] -c:v libx264 -threads 4 o.mp4");
+    assert!(graph < plain / 2.0);
+    assert!(mib("-an -c:v libx264 -threads 4 -pix_fmt yuv420p10le o.mp4") > plain * 1.5);
+    assert!(mib("-an -c:v libx264 -threads 4 -frames:v 2 o.mp4") < plain / 2.0);
+    // libx264 is what FFmpeg takes for mp4 by itself.
+    assert_eq!(mib("-an -threads 4 o.mp4"), plain);
+    assert!(mib("-c copy o.mkv") < 80.0);
+    assert!(mib("-vn o.m4a") < 80.0);
+}
+
+#[test]
+fn outputs_add_up_and_the_base_counts_once() {
+    let one = mib("-an -c:v libx264 -threads 2 a.mkv");
+    let two = mib("-an -c:v libx264 -threads 2 a.mkv -an -c:v libx264 -threads 2 b.mkv");
+    let encoder = two - one;
+    let rest = one - encoder;
+    assert!(
+        (70.0..110.0).contains(&rest),
+        "one decoder and FFmpeg itself are {rest} MiB"
+    );
+    let estimate = estimated("ffmpeg -i s1080.mp4 -i s720.mp4 -map 0 -map 1 -c:v libx265 o.mkv");
+    let sum: u64 = estimate.parts.iter().map(|part| part.bytes).sum();
+    assert_eq!(sum, estimate.bytes);
+    assert_eq!(
+        estimate
+            .parts
+            .iter()
+            .filter(|part| part.what == "ffmpeg itself")
+            .count(),
+        1
+    );
+    assert_eq!(
+        estimate
+            .parts
+            .iter()
+            .filter(|part| part.what.contains("decoder"))
+            .count(),
+        2
+    );
+    assert_eq!(
+        estimate
+            .parts
+            .iter()
+            .filter(|part| part.what.contains("libx265"))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn what_is_not_known_is_said() {
+    let why = |command: &str| match estimated(command).basis {
+        Basis::Partial(why) | Basis::Unknown(why) | Basis::Unbounded(why) => why.join("; "),
+        Basis::Formula => "formula".to_owned(),
+    };
+    assert!(why("ffmpeg -i pipe:0 -c:v libx264 o.mp4").contains("input 0 was not probed"));
+    assert!(why("ffmpeg -i s720.mp4 -c:v h264_nvenc o.mp4").contains("h264_nvenc"));
+    assert!(why("ffmpeg -i s720.mp4 -c:v libx264 -preset hasty o.mp4").contains("hasty"));
+    assert!(why("ffmpeg -i s720.mp4 -filter_complex_script f.txt o.mp4").contains("script"));
+    assert!(why("ffmpeg -i s720.mp4 -vf reverse -c:v libx264 o.mp4").contains("reverse"));
+    // What is not decoded need not be known.
+    assert_eq!(why("ffmpeg -i pipe:0 -c copy o.mkv"), "formula");
+    // Raw video names its size itself.
+    assert_eq!(
+        why("ffmpeg -f rawvideo -s 640x360 -i pipe:0 -c:v libx264 o.mkv"),
+        "formula"
+    );
+}
+
+proptest::proptest! {
+    /// Whatever is typed, there is a number, and it is one of bytes.
+    #[test]
+    fn any_line_has_an_estimate(
+        words in proptest::collection::vec(
+            proptest::prop_oneof![
+                "(-i|-map|-c:v|-vf|-s|-t|-ss|-threads|-preset|-x264-params|-x265-params|-filter_complex|-f|-g|-bf|-r)",
+                "(s1080.mp4|l720.mp4|libx264|libx265|libsvtav1|copy|out.mp4|hls|lavfi|99999999999|-1|0:v|0:a|\\[x\\])",
+                "[a-z0-9=:,;\\[\\]()'/*+.-]{0,24}",
+            ],
+            0..16,
+        ),
+        cpus in proptest::prelude::any::<u32>(),
+    ) {
+        let mut argv = vec![OsString::from("ffmpeg")];
+        argv.extend(words.iter().map(OsString::from));
+        if let Ok(command) = Command::parse(&argv) {
+            let inputs: Vec<_> = command.inputs().map(|input| probed(&input.url.to_string_lossy())).collect();
+            let estimate = estimate(&command, &inputs, cpus);
+            proptest::prop_assert!(estimate.bytes >= 53 << 20);
+            proptest::prop_assert!(estimate.bytes < u64::MAX / 2);
+        }
+    }
+}

@@ -159,69 +159,26 @@ impl Prober {
     }
 }
 
-/// The path an input names, if it is a regular file. `file:` is taken off; FFmpeg would not unescape it either.
+/// The path an input names, if it is a regular file. `file:` is taken off; FFmpeg does not unescape it either.
 fn local_file(url: &OsStr) -> Option<PathBuf> {
-    let bytes = url.as_bytes();
-    let regular = |path: PathBuf| std::fs::metadata(&path).ok()?.is_file().then_some(path);
-    if let Some(rest) = bytes.strip_prefix(b"file:") {
-        return regular(PathBuf::from(OsString::from_vec(rest.to_vec())));
-    }
-    // FFmpeg takes `name:` of letters, digits, + - . as a protocol, unless there is none of this name: then
-    // it is a file after all. `a:b.mp4` is a file; `pipe:0`, `http://` and `concat:a|b` are not.
-    if bytes == b"-" || protocol(bytes).is_some_and(|name| PROTOCOLS.contains(&name)) {
-        return None;
-    }
-    regular(PathBuf::from(url))
+    let path = match url.as_bytes().strip_prefix(b"file:") {
+        Some(rest) => PathBuf::from(OsString::from_vec(rest.to_vec())),
+        None if url == "-" || has_protocol(url.as_bytes()) => return None,
+        None => PathBuf::from(url),
+    };
+    std::fs::metadata(&path).ok()?.is_file().then_some(path)
 }
 
-fn protocol(url: &[u8]) -> Option<&str> {
-    let colon = url.iter().position(|&byte| byte == b':')?;
-    let name = std::str::from_utf8(&url[..colon]).ok()?;
-    let name = name.split(',').next().unwrap_or(name);
-    name.bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
-        .then_some(name)
+/// Whether FFmpeg takes a URL's beginning for a protocol: letters, digits, `+`, `-` or `.` up to a colon. It
+/// does so even where a file of that name exists: `a:b.mp4` needs to be written `./a:b.mp4` or `file:a:b.mp4`.
+fn has_protocol(url: &[u8]) -> bool {
+    let scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let end = url
+        .iter()
+        .position(|byte| !scheme(byte))
+        .unwrap_or(url.len());
+    url.get(end) == Some(&b':') || url.starts_with(b"subfile,")
 }
-
-/// FFmpeg's input protocols other than `file`.
-const PROTOCOLS: [&str; 36] = [
-    "async",
-    "bluray",
-    "cache",
-    "concat",
-    "concatf",
-    "crypto",
-    "data",
-    "fd",
-    "ffrtmpcrypt",
-    "ffrtmphttp",
-    "ftp",
-    "gopher",
-    "gophers",
-    "hls",
-    "http",
-    "httpproxy",
-    "https",
-    "ipfs",
-    "ipns",
-    "mmsh",
-    "mmst",
-    "pipe",
-    "rtmp",
-    "rtmpe",
-    "rtmps",
-    "rtmpt",
-    "rtp",
-    "rtsp",
-    "sftp",
-    "smb",
-    "srt",
-    "srtp",
-    "subfile",
-    "tcp",
-    "tls",
-    "udp",
-];
 
 /// The frame of a `lavfi` input, where its text names it.
 fn lavfi(text: &OsStr) -> Option<MediaInfo> {

@@ -4,18 +4,22 @@
 //! encoder, what each muxer keeps, and a margin. The closed forms are fits over measured rows of ffmpeg 5.1
 //! (`tests/data/ffmem/`); `docs/estimate.md` has the forms, their error and what is not covered.
 //!
-//! - `frame`, `graph`, `filter`: sizes, pixel formats and filter graphs
+//! - `frame`, `graph`, `filter`: sizes, pixel formats and filter graphs; `resize` and `held`: what a filter does
+//!   to a frame and what it keeps
 //! - `decoder`, `x264`, `x265`: closed forms; `encoder`: which form an encoder has, and the guesses
-//! - `streams`: which streams of which inputs a command decodes, filters, encodes or copies
+//! - `input`, `streams`: which streams of which inputs a command decodes, filters, encodes or copies
 //! - `container`: what demuxers and muxers keep
 
-pub mod container;
+mod container;
 pub mod decoder;
-pub mod encoder;
+mod encoder;
 pub mod filter;
 pub mod frame;
 pub mod graph;
-pub mod streams;
+mod held;
+mod input;
+mod resize;
+mod streams;
 pub mod x264;
 pub mod x265;
 

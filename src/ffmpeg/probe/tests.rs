@@ -101,10 +101,39 @@ fn any_name_a_file_can_have() {
         let info = probe(&[], path.as_os_str()).unwrap();
         assert!(info.unwrap().best_video().is_some(), "{path:?}");
     }
-    // A bare name that looks like an option or a protocol is a file of the working directory all the same.
+    // A bare name that looks like an option is a file of the working directory all the same.
     let arguments =
         Prober::default().arguments(&group(&[], OsStr::new("-dash.mp4")), Path::new("-dash.mp4"));
     assert_eq!(arguments.last().unwrap(), "file:-dash.mp4");
+    // With the protocol written out, the rest is the name as it is.
+    let mut url = OsString::from("file:");
+    url.push(dir.path().join("a:b.mp4"));
+    assert!(probe(&[], &url).unwrap().is_some());
+}
+
+#[test]
+fn a_name_with_a_colon_is_what_ffmpeg_takes_it_for() {
+    for url in [
+        "a:b.mp4",
+        "http://host/a",
+        "pipe:0",
+        "concat:a|b",
+        "subfile,,start,0,end,9,,:a.mp4",
+        "c+d:e",
+    ] {
+        assert!(has_protocol(url.as_bytes()), "{url}");
+    }
+    for url in [
+        "./a:b.mp4",
+        "/tmp/a:b.mp4",
+        "a b:c.mp4",
+        "plain.mp4",
+        "",
+        "-dash.mp4",
+        "a_b:c.mp4",
+    ] {
+        assert!(!has_protocol(url.as_bytes()), "{url}");
+    }
 }
 
 #[test]

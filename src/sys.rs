@@ -201,10 +201,10 @@ unsafe fn become_child(
         }
         #[cfg(not(target_os = "linux"))]
         let _ = parent;
-        if let (false, Some(procs)) = (by_clone3, exec.cgroup_procs) {
-            if libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
-                fail(io_errno());
-            }
+        if let (false, Some(procs)) = (by_clone3, exec.cgroup_procs)
+            && libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
+        {
+            fail(io_errno());
         }
         if let Some(adjust) = &exec.oom_score_adj {
             let fd = libc::open(

@@ -35,7 +35,7 @@ fn death_by_a_signal_that_was_handed_on_is_ours_too() {
     let tag = unique("term");
     let run = ffwarden(["run", "--", "sh", "-c", &format!(": {tag}; exec sleep 60")]).start();
     eventually("the child runs", || {
-        processes(&["sleep", "60"]).len() >= 1 && processes(&[&tag]).len() == 2
+        !processes(&["sleep", "60"]).is_empty() && processes(&[&tag]).len() == 2
     });
     run.signal(Signal::SIGTERM);
     assert_eq!(run.end().0.signal(), Some(15));

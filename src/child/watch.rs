@@ -101,7 +101,7 @@ impl Watch<'_> {
             handed_on: Vec::new(),
             last_beat: (0, start),
         }
-        .to_the_end()
+        .until_the_end()
     }
 }
 
@@ -118,7 +118,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn to_the_end(mut self) -> Result<Ended, SliceError> {
+    fn until_the_end(mut self) -> Result<Ended, SliceError> {
         let reaped = loop {
             self.sleep();
             if let Some(reaped) = self.signals()? {

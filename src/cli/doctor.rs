@@ -188,6 +188,7 @@ fn directories() -> Vec<Directory> {
     .into()
 }
 
+#[allow(clippy::useless_conversion, reason = "the count has 32 bits on macOS")]
 fn free_bytes(path: &Path) -> Option<u64> {
     let stat = nix::sys::statvfs::statvfs(path).ok()?;
     Some(u64::from(stat.blocks_available()) * stat.fragment_size())

@@ -5,3 +5,5 @@
 pub mod command;
 pub mod estimate;
 pub mod options;
+pub mod output;
+pub mod target;

@@ -1,4 +1,6 @@
 //! Settings and profiles: text and YAML in, checked values out, errors with file, line, column and a hint.
 
+pub mod error;
 pub mod profile;
+pub mod profiles;
 pub mod size;

@@ -3,6 +3,7 @@
 //! Nothing here starts FFmpeg itself; `probe` alone runs a process (ffprobe).
 
 pub mod command;
+pub mod encoder;
 pub mod estimate;
 pub mod options;
 pub mod output;

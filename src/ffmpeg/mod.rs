@@ -7,4 +7,6 @@ pub mod encoder;
 pub mod estimate;
 pub mod options;
 pub mod output;
+pub mod quote;
+pub mod rewrite;
 pub mod target;

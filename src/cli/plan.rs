@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
 
@@ -65,7 +66,7 @@ pub fn plan(options: &Options, command: Vec<OsString>, json: bool) -> anyhow::Re
         super::print(&text)?;
     } else {
         let mut text = text(&job, plan, &slice).into_bytes();
-        text.extend(shell_quoted(&plan.argv));
+        text.extend(shell_quoted(&plan.argv).as_bytes());
         text.push(b'\n');
         super::print(&text)?;
     }

@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::bail;
-
 use super::args::{Profile, ProfileVerb};
 use crate::child::Verdict;
-use crate::config::profile::{self, Profiles};
+use crate::config::profiles::{self, Profiles};
 
 /// Carries the verb out.
 ///
@@ -25,47 +23,36 @@ pub fn profile(arguments: Profile) -> anyhow::Result<Verdict> {
 fn list() -> anyhow::Result<()> {
     let profiles = Profiles::load(&Profiles::directories())?;
     let width = profiles
-        .all()
         .iter()
         .map(|profile| profile.name.len())
         .max()
         .unwrap_or(0);
     let mut text = String::new();
-    for profile in profiles.all() {
+    for profile in profiles.iter() {
         let (name, rank, summary) = (&profile.name, profile.rank, &profile.summary);
         // Writing to a String cannot fail.
         let _infallible = writeln!(
             text,
             "{name:<width$}  {rank:>3}  {summary} ({})",
-            origin(profile)
+            profile.origin
         );
     }
     super::print(text.as_bytes())
 }
 
-fn origin(profile: &profile::Profile) -> String {
-    profile
-        .file
-        .as_deref()
-        .map_or_else(|| "built in".to_owned(), |file| file.display().to_string())
-}
-
 fn show(name: &str) -> anyhow::Result<()> {
-    let profiles = Profiles::load(&Profiles::directories())?;
-    let Some(profile) = profiles.get(name) else {
-        let hint = profiles.suggestion(name).unwrap_or_default();
-        bail!("there is no profile `{name}` ({hint})");
-    };
+    let profile = Profiles::load(&Profiles::directories())?.resolve(name)?;
     super::print(profile.source.as_bytes())
 }
 
 fn check(file: &Path) -> anyhow::Result<()> {
-    let profile = profile::Profile::read(file)?;
-    let text = format!(
-        "{}: profile {}, rank {}: no mistakes\n",
-        file.display(),
-        profile.name,
-        profile.rank
-    );
-    super::print(text.as_bytes())
+    let profile = profiles::read(file)?;
+    let (name, rank) = (&profile.name, profile.rank);
+    super::print(
+        format!(
+            "{}: profile {name}, rank {rank}: no mistakes\n",
+            file.display()
+        )
+        .as_bytes(),
+    )
 }

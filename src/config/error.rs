@@ -1,129 +1,199 @@
-//! What is wrong with a file that people edit: which file, where in it, what, and what to do.
+//! What is wrong with a configuration file: where, which key, and what to write instead.
 
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
 
-/// A mistake in a YAML file, or a file that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}: {message}{}", file.display(), place(*line, *column), hinted(hint.as_deref()))]
-pub struct ConfigError {
-    /// The file, or `built in NAME`.
-    pub file: PathBuf,
-    /// Line, from 1; 0 when it concerns the whole file.
+use serde_yaml::{Error as YamlError, Location};
+
+/// Why a configuration could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file could not be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file holds something wrong.
+    #[error(transparent)]
+    Content(#[from] Box<ContentError>),
+    /// No profile of that name.
+    #[error("there is no profile `{name}`{}; known are {}", Hint(hint.as_deref()), known.join(", "))]
+    UnknownProfile {
+        /// The name asked for.
+        name: String,
+        /// The nearest known name.
+        hint: Option<String>,
+        /// Every known name, lightest first.
+        known: Vec<String>,
+    },
+}
+
+/// Something wrong at a place in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContentError {
+    /// The file, or `built-in NAME.yaml`.
+    pub file: String,
+    /// Line, counted from 1; 0 if unknown.
     pub line: u64,
-    /// Column, from 1.
+    /// Column, counted from 1; 0 if unknown.
     pub column: u64,
+    /// The key that is wrong or whose value is, if one can be named.
+    pub key: Option<String>,
     /// What is wrong.
-    pub message: String,
+    pub problem: String,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
-fn place(line: u64, column: u64) -> String {
-    if line == 0 {
-        String::new()
-    } else {
-        format!(":{line}:{column}")
+struct Hint<'a>(Option<&'a str>);
+
+impl fmt::Display for Hint<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .map_or(Ok(()), |near| write!(f, " (did you mean `{near}`?)"))
     }
 }
 
-fn hinted(hint: Option<&str>) -> String {
-    hint.map(|hint| format!(" ({hint})")).unwrap_or_default()
+impl fmt::Display for ContentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        match &self.key {
+            Some(key) => write!(f, ": {key}: {}", self.problem)?,
+            None => write!(f, ": {}", self.problem)?,
+        }
+        self.hint
+            .as_ref()
+            .map_or(Ok(()), |hint| write!(f, "; {hint}"))
+    }
 }
 
-impl ConfigError {
-    /// A mistake in no particular line.
-    pub fn whole_file(file: &Path, message: impl Into<String>) -> ConfigError {
-        ConfigError {
+impl std::error::Error for ContentError {}
+
+impl ContentError {
+    /// A value that reads well but is wrong, at its place in the file.
+    pub fn at(file: &str, location: Location, key: &str, problem: impl Into<String>) -> Self {
+        Self {
             file: file.to_owned(),
-            line: 0,
-            column: 0,
-            message: message.into(),
+            line: location.line(),
+            column: location.column(),
+            key: Some(key.to_owned()),
+            problem: problem.into(),
             hint: None,
         }
     }
 
-    /// A mistake at a place that the parser knows.
-    pub fn at(
-        file: &Path,
-        location: &serde_yaml::Location,
-        message: impl Into<String>,
-    ) -> ConfigError {
-        ConfigError {
-            line: location.line(),
-            column: location.column(),
-            ..ConfigError::whole_file(file, message)
-        }
-    }
-
-    /// The same with advice.
-    #[must_use]
-    pub fn hint(mut self, hint: Option<String>) -> ConfigError {
-        self.hint = hint;
+    /// The same with a hint.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
-    /// What the YAML parser said, in our words where it knows more than a sentence.
-    pub fn from_yaml(file: &Path, error: &serde_yaml::Error) -> ConfigError {
-        use serde_yaml::Error;
+    /// What the YAML reader found wrong in `text`.
+    pub fn from_yaml(file: &str, text: &str, error: &YamlError) -> Self {
         let error = error.without_snippet();
-        let location = error.location();
-        let (message, hint) = match error {
-            Error::SerdeUnknownField {
+        let (line, column) = error
+            .location()
+            .map_or((0, 0), |location| (location.line(), location.column()));
+        let line_key = usize::try_from(line)
+            .ok()
+            .and_then(|line| text.lines().nth(line.checked_sub(1)?))
+            .and_then(key_of);
+        let (key, problem, hint) = match error {
+            YamlError::SerdeUnknownField {
                 field, expected, ..
-            } => (
-                format!("unknown key `{field}`"),
-                suggestion(field, expected.iter().copied()),
-            ),
-            Error::SerdeMissingField { field, .. } => (
-                format!("the key `{field}` is missing"),
-                Some("every profile needs it".to_owned()),
-            ),
-            Error::SerdeUnknownVariant {
+            } => {
+                let hint = match nearest(field, expected) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known here: {}", expected.join(", ")),
+                };
+                (Some(field.clone()), "unknown key".to_owned(), Some(hint))
+            }
+            YamlError::SerdeUnknownVariant {
                 variant, expected, ..
-            } => (
-                format!("unknown word `{variant}`"),
-                suggestion(variant, expected.iter().copied()),
+            } => {
+                let hint = match nearest(variant, expected) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("known here: {}", expected.join(", ")),
+                };
+                (line_key, format!("unknown word `{variant}`"), Some(hint))
+            }
+            YamlError::SerdeMissingField { field, .. } => (
+                Some((*field).to_owned()),
+                "missing".to_owned(),
+                Some(format!("add a line `{field}: ...`")),
             ),
-            Error::DuplicateMappingKey { key, .. } => (
-                match key {
-                    Some(key) => format!("the key `{key}` is written twice"),
-                    None => "a key is written twice".to_owned(),
-                },
-                Some("keep one of them".to_owned()),
-            ),
-            other => (plain(&other.to_string()), None),
+            YamlError::DuplicateMappingKey { key, .. } => {
+                let hint = Some("keep one of them".to_owned());
+                (key.clone().or(line_key), "written twice".to_owned(), hint)
+            }
+            other => {
+                // The place is said once, in front; the reader's own message ends in it.
+                let message = other.to_string();
+                let message = message.split(" at line ").next().unwrap_or_default();
+                (line_key, message.trim().to_owned(), None)
+            }
         };
-        match location {
-            Some(location) => ConfigError::at(file, &location, message),
-            None => ConfigError::whole_file(file, message),
+        Self {
+            file: file.to_owned(),
+            line,
+            column,
+            key,
+            problem,
+            hint,
         }
-        .hint(hint)
     }
 }
 
-/// The parser's sentence without the place at its end, which is told in front.
-fn plain(text: &str) -> String {
-    let first = text.lines().next().unwrap_or(text);
-    let end = first
-        .find(" at line ")
-        .or_else(|| first.find(" (line "))
-        .unwrap_or(first.len());
-    first[..end].trim_end_matches(',').to_owned()
-}
-
-/// `did you mean ...?` where a known word is near, else all that are known.
-pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let known: Vec<&str> = known.into_iter().collect();
-    let near = known
+/// The known word nearest to a mistyped one: at most two letters off, and less than half the word.
+pub fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
+    let allowed = (word.chars().count().saturating_sub(1) / 2).min(2);
+    known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .map(|known| (distance(word, known.as_ref()), known.as_ref()))
+        .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len() / 4);
-    match near {
-        Some((_, candidate)) => Some(format!("did you mean `{candidate}`?")),
-        None if known.is_empty() => None,
-        None => Some(format!("known: {}", known.join(", "))),
+        .map(|(_, known)| known)
+}
+
+/// Letters to insert, remove, change or swap with their neighbour to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (
+        from.chars().take(64).collect(),
+        to.chars().take(64).collect(),
+    );
+    let mut rows = vec![vec![0_usize; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            rows[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let mut best = (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+                best = best.min(rows[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]));
+                if i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] {
+                    best = best.min(rows[i - 2][j - 2] + 1);
+                }
+                best
+            };
+        }
     }
+    rows[from.len()][to.len()]
+}
+
+fn key_of(line: &str) -> Option<String> {
+    let (key, _) = line.trim_start_matches([' ', '-', '{']).split_once(':')?;
+    let key = key.trim();
+    (!key.is_empty()
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.:".contains(c)))
+    .then(|| key.to_owned())
 }
 
 #[cfg(test)]
@@ -131,14 +201,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_word_is_suggested_and_a_far_one_gets_the_list() {
-        assert_eq!(
-            suggestion("presset", ["preset", "params"]).as_deref(),
-            Some("did you mean `preset`?")
-        );
-        assert_eq!(
-            suggestion("xyz", ["preset", "params"]).as_deref(),
-            Some("known: preset, params")
-        );
+    fn the_nearest_word_is_close_enough_to_be_meant() {
+        let known = ["preset", "params", "threads", "may"];
+        assert_eq!(nearest("preest", &known), Some("preset"));
+        assert_eq!(nearest("thread", &known), Some("threads"));
+        assert_eq!(nearest("param", &known), Some("params"));
+        assert_eq!(nearest("colour", &known), None);
+        assert_eq!(nearest("m", &known), None);
+    }
+
+    #[test]
+    fn distance_counts_a_swap_once() {
+        assert_eq!(distance("preset", "preest"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

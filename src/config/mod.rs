@@ -2,4 +2,6 @@
 
 pub mod error;
 pub mod profile;
+mod profile_yaml;
+pub mod profiles;
 pub mod size;

@@ -1,356 +1,176 @@
 //! Profiles: named recipes for rewriting a command line and limiting its slice.
 //!
-//! Four are built in; a user's file of the same name takes the built-in one's place. The YAML is described in
-//! `docs/profiles.md`. How a profile is applied is `ffmpeg::rewrite`'s business.
+//! The YAML is described in `docs/profiles.md`. Reading one file and checking it is pure ([`Profile::parse`]);
+//! finding files is done by [`Profiles`]. How a profile is applied is decided in `ffmpeg::rewrite`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde_yaml::Spanned;
+use serde::{Deserialize, Serialize};
 
-use super::error::{ConfigError, suggestion};
+use super::error::{ConfigError, ContentError};
+use super::profile_yaml::{Checker, RawProfile};
 use super::size::Size;
-use crate::ffmpeg::preset;
+use crate::ffmpeg::encoder::Family;
 
-/// The shipped profiles, embedded.
-const BUILT_IN: [(&str, &str); 4] = [
-    ("minimal", include_str!("../../profiles/minimal.yaml")),
-    ("low", include_str!("../../profiles/low.yaml")),
-    ("balanced", include_str!("../../profiles/balanced.yaml")),
-    ("high", include_str!("../../profiles/high.yaml")),
+pub use super::profiles::Profiles;
+
+/// Processes and threads of an attempt where the profile does not say. FFmpeg itself was seen with 110 at most.
+pub const DEFAULT_PIDS_MAX: u32 = 4096;
+
+/// Options that set the rate or the quality. A shipped profile has none of them.
+pub const RATE_OPTIONS: [&str; 10] = [
+    "b",
+    "bufsize",
+    "crf",
+    "cq",
+    "global_quality",
+    "maxrate",
+    "minrate",
+    "q",
+    "qp",
+    "qscale",
 ];
 
-/// Processes and threads of a slice when the profile names no number. FFmpeg with every default on 64 CPUs has
-/// some 300.
-pub const PIDS_MAX: u64 = 4096;
-/// A profile file larger than this is not read, bytes.
-const FILE_BOUND: u64 = 1 << 20;
-
-/// A recipe.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Profile {
-    /// `minimal`, `low`, `balanced`, `high`, or a user's own.
-    pub name: String,
-    /// Place on the ladder, 1 (lightest) upwards; the shipped ones have 10, 20, 30 and 40.
-    pub rank: u32,
-    /// One line for people.
-    pub summary: String,
-    /// Threads passed on the command line.
-    pub threads: Threads,
-    /// Per encoder: what is filled in or lowered.
-    pub encoders: BTreeMap<String, Encoder>,
-    /// What may be lowered although the user wrote it.
-    pub may: Vec<May>,
-    /// A ceiling for the slice's memory limit; a share is of the machine's memory.
-    pub memory_max: Option<Size>,
-    /// Processes and threads the slice may hold (`pids.max`).
-    pub pids_max: u64,
-    /// Where it came from; none when it is built in.
-    pub file: Option<PathBuf>,
-    /// The YAML it was read from.
-    pub source: String,
-}
-
-/// Threads per part of FFmpeg; what is absent is left open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Threads {
-    /// `-threads` of every input.
-    pub decoder: Option<ThreadCount>,
-    /// `-threads` of every output, and x265's pools.
-    pub encoder: Option<ThreadCount>,
-    /// `-filter_threads` and `-filter_complex_threads`.
-    pub filter: Option<ThreadCount>,
-}
-
-/// A number of threads, or as many as there are CPUs.
+/// A number of threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ThreadCount {
-    /// At most this many, and no more than there are CPUs.
-    AtMost(u32),
-    /// As many as there are CPUs: the word `cpus`.
+pub enum Threads {
+    /// At most so many, and no more than there are processors.
+    Count(u32),
+    /// As many as there are processors.
     Cpus,
 }
 
-impl ThreadCount {
-    /// The number on a machine with so many CPUs; at least 1.
-    pub fn on(self, cpus: u32) -> u32 {
+impl Threads {
+    /// The number on a machine with `cpus` processors; at least 1.
+    pub fn resolve(self, cpus: u32) -> u32 {
         match self {
-            ThreadCount::AtMost(count) => count.min(cpus.max(1)),
-            ThreadCount::Cpus => cpus.max(1),
+            Self::Count(count) => count.min(cpus).max(1),
+            Self::Cpus => cpus.max(1),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for ThreadCount {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match text.parse::<u32>() {
-            _ if text == "cpus" => Ok(ThreadCount::Cpus),
-            Ok(count) if (1..=1024).contains(&count) => Ok(ThreadCount::AtMost(count)),
-            _ => Err(serde::de::Error::custom(format!(
-                "`{text}` is no number of threads: write 1 to 1024, or `cpus`"
-            ))),
-        }
-    }
+/// Threads for each kind of work; `None` leaves it open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ThreadCounts {
+    /// Each decoder.
+    pub decoder: Option<Threads>,
+    /// Each video encoder.
+    pub encoder: Option<Threads>,
+    /// Each filter graph.
+    pub filter: Option<Threads>,
 }
 
-/// What is done to one encoder's options.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Encoder {
-    /// FFmpeg options such as `preset: veryfast`: filled in where the user left them open.
+/// What a profile asks of one encoder.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EncoderSettings {
+    /// FFmpeg's options, names without dash and stream specifier.
     pub options: BTreeMap<String, String>,
-    /// Ceilings for numeric parameters such as `rc-lookahead: 20`.
-    pub params: BTreeMap<String, u32>,
+    /// The encoder's own parameters (`-x264-params`, `-x265-params`).
+    pub params: BTreeMap<String, String>,
 }
 
-/// Something a profile may lower although the user wrote it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// What a profile may lower though the user wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum May {
-    /// `-threads`, and x265's pools and frame-threads.
+    /// Thread counts.
     Threads,
-    /// `-preset`, to a lighter one.
+    /// A heavier preset.
     Preset,
-    /// Numbers in `-x264-params` and `-x265-params`, and the options that mean the same (`-refs`, `-bf`).
+    /// Heavier encoder parameters.
     Params,
-    /// Any other option that the profile names, rate control included. No shipped profile may.
-    Options,
+    /// Rate and quality options, which are then set to the profile's whatever they were.
+    Rate,
 }
 
-/// A profile as written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    name: Spanned<String>,
-    rank: Spanned<u32>,
-    summary: String,
-    #[serde(default)]
-    threads: Threads,
-    #[serde(default)]
-    encoders: BTreeMap<String, WrittenEncoder>,
-    #[serde(default)]
-    may: Vec<May>,
-    memory_max: Option<Spanned<String>>,
-    pids_max: Option<Spanned<u64>>,
+/// Where a profile comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// Part of the program.
+    BuiltIn,
+    /// A user's file.
+    File(PathBuf),
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenEncoder {
-    #[serde(default)]
-    options: BTreeMap<String, Spanned<String>>,
-    #[serde(default)]
-    params: BTreeMap<String, Spanned<u32>>,
+/// A checked profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Its place on the ladder; the lighter the lower, from 1.
+    pub rank: u32,
+    /// One line for people.
+    pub summary: String,
+    /// Threads.
+    pub threads: ThreadCounts,
+    /// Settings by encoder name.
+    pub encoders: BTreeMap<String, EncoderSettings>,
+    /// What it may lower.
+    pub may: BTreeSet<May>,
+    /// The slice's limit is never above this.
+    pub memory_max: Option<Size>,
+    /// Processes and threads the slice may hold together.
+    pub pids_max: u32,
+    /// Where it was read.
+    pub origin: Origin,
+    /// The YAML it was read from, comments and all.
+    pub source: String,
 }
 
 impl Profile {
-    /// Reads and checks a profile's YAML. `file` names it in errors.
+    /// Reads and checks the text of a profile.
     ///
     /// # Errors
-    /// The first mistake, with its place.
-    pub fn parse(yaml: &str, file: &Path) -> Result<Profile, ConfigError> {
-        let options = serde_yaml::options! { strict_booleans: true };
-        let written: Written = serde_yaml::from_str_with_options(yaml, options)
-            .map_err(|error| ConfigError::from_yaml(file, &error))?;
-        written.check(file, yaml)
-    }
-
-    /// Reads a profile file.
-    ///
-    /// # Errors
-    /// When it cannot be read, is larger than 1 MiB, or has a mistake.
-    pub fn read(file: &Path) -> Result<Profile, ConfigError> {
-        let whole = |message: String| ConfigError::whole_file(file, message);
-        let metadata = std::fs::metadata(file).map_err(|error| whole(error.to_string()))?;
-        if metadata.is_dir() || metadata.len() > FILE_BOUND {
-            return Err(whole(
-                "not a profile: a directory, or larger than 1 MiB".to_owned(),
-            ));
-        }
-        let yaml = std::fs::read_to_string(file).map_err(|error| whole(error.to_string()))?;
-        let profile = Profile::parse(&yaml, file)?;
-        Ok(Profile {
-            file: Some(file.to_owned()),
-            ..profile
-        })
-    }
-
-    /// Whether it may lower this although the user wrote it.
-    pub fn may(&self, what: May) -> bool {
-        self.may.contains(&what)
-    }
-}
-
-impl Written {
-    fn check(self, file: &Path, yaml: &str) -> Result<Profile, ConfigError> {
-        let name = &self.name.value;
-        let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name == "auto" || !name.chars().all(word) {
-            let message = format!("`{name}` cannot be a profile's name");
-            return Err(ConfigError::at(file, &self.name.referenced, message)
-                .hint(Some("letters, digits, - and _; not `auto`".to_owned())));
-        }
-        if self.rank.value == 0 {
-            return Err(
-                ConfigError::at(file, &self.rank.referenced, "a rank is 1 or more").hint(Some(
-                    "the shipped profiles have 10, 20, 30 and 40".to_owned(),
-                )),
-            );
-        }
-        let memory_max = self.memory_max.map(|text| size(file, &text)).transpose()?;
-        let pids_max = match self.pids_max {
-            Some(count) if count.value < 16 => {
-                return Err(
-                    ConfigError::at(file, &count.referenced, "pids_max is 16 or more").hint(Some(
-                        "it counts threads too, and FFmpeg has many".to_owned(),
-                    )),
-                );
-            }
-            Some(count) => count.value,
-            None => PIDS_MAX,
+    /// [`ContentError`] with the place of the first thing that is wrong.
+    pub fn parse(text: &str, origin: Origin) -> Result<Self, Box<ContentError>> {
+        let file = match &origin {
+            Origin::BuiltIn => "built-in profile".to_owned(),
+            Origin::File(path) => path.display().to_string(),
         };
-        let encoders = self.encoders.into_iter().map(|(name, encoder)| {
-            let checked = encoder.check(file, &name)?;
-            Ok((name, checked))
-        });
-        Ok(Profile {
-            encoders: encoders.collect::<Result<_, ConfigError>>()?,
-            name: self.name.value,
-            rank: self.rank.value,
-            summary: self.summary,
-            threads: self.threads,
-            may: self.may,
-            memory_max,
-            pids_max,
-            file: None,
-            source: yaml.to_owned(),
-        })
+        let options = serde_yaml::options! { strict_booleans: true };
+        let raw: RawProfile = serde_yaml::from_str_with_options(text, options)
+            .map_err(|error| Box::new(ContentError::from_yaml(&file, text, &error)))?;
+        Checker::new(&file)
+            .profile(raw, text, origin)
+            .map_err(Box::new)
+    }
+
+    /// The settings for an encoder, by family where it has one (`libx264rgb` uses those of `libx264`).
+    pub fn encoder(&self, name: &str) -> Option<&EncoderSettings> {
+        let family = Family::of(name.as_ref()).encoder();
+        self.encoders
+            .get(name)
+            .or_else(|| self.encoders.get(family?))
     }
 }
 
-impl WrittenEncoder {
-    fn check(self, file: &Path, encoder: &str) -> Result<Encoder, ConfigError> {
-        if let (Some(known), Some(preset)) = (
-            preset::Encoder::by_name(encoder),
-            self.options.get("preset"),
-        ) && known.preset(&preset.value).is_none()
-        {
-            let names = known.presets().iter().map(|preset| preset.name);
-            let message = format!("{encoder} has no preset `{}`", preset.value);
-            return Err(ConfigError::at(file, &preset.referenced, message)
-                .hint(suggestion(&preset.value, names)));
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn => f.write_str("built in"),
+            Self::File(path) => path.display().fmt(f),
         }
-        if let Some((name, value)) = self.options.iter().find(|(name, _)| name.starts_with('-')) {
-            let message = format!("write the option `{name}` without its dash");
-            return Err(ConfigError::at(file, &value.referenced, message));
-        }
-        Ok(Encoder {
-            options: self
-                .options
-                .into_iter()
-                .map(|(name, value)| (name, value.value))
-                .collect(),
-            params: self
-                .params
-                .into_iter()
-                .map(|(name, value)| (name, value.value))
-                .collect(),
-        })
     }
 }
 
-fn size(file: &Path, text: &Spanned<String>) -> Result<Size, ConfigError> {
-    text.value
-        .parse()
-        .map_err(|error| ConfigError::at(file, &text.referenced, format!("{error}")))
-}
-
-/// All profiles there are, the lightest first.
-#[derive(Debug, Clone)]
-pub struct Profiles {
-    all: Vec<Profile>,
-}
-
-impl Profiles {
-    /// The built-in profiles, overridden and joined by the `*.yaml` files of the directories; the first
-    /// directory that has a name wins. A directory that is not there is no error.
-    ///
-    /// # Errors
-    /// The first mistake in any file.
-    pub fn load(dirs: &[PathBuf]) -> Result<Profiles, ConfigError> {
-        let mut all: Vec<Profile> = Vec::new();
-        for file in dirs.iter().flat_map(|dir| yaml_files(dir)) {
-            let profile = Profile::read(&file)?;
-            if !all.iter().any(|known| known.name == profile.name) {
-                all.push(profile);
-            }
-        }
-        for (name, yaml) in BUILT_IN {
-            if !all.iter().any(|known| known.name == name) {
-                all.push(Profile::parse(
-                    yaml,
-                    Path::new(&format!("profiles/{name}.yaml")),
-                )?);
-            }
-        }
-        all.sort_by(|one, other| (one.rank, &one.name).cmp(&(other.rank, &other.name)));
-        Ok(Profiles { all })
-    }
-
-    /// Where a user's own profiles are looked for: `$XDG_CONFIG_HOME/ffwarden/profiles`, then
-    /// `/etc/ffwarden/profiles`.
-    pub fn directories() -> Vec<PathBuf> {
-        let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-        let config = std::env::var_os("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .or(home);
-        config
-            .into_iter()
-            .map(|dir| dir.join("ffwarden/profiles"))
-            .chain([PathBuf::from("/etc/ffwarden/profiles")])
-            .collect()
-    }
-
-    /// All, the lightest first.
-    pub fn all(&self) -> &[Profile] {
-        &self.all
-    }
-
-    /// One by its name.
-    pub fn get(&self, name: &str) -> Option<&Profile> {
-        self.all.iter().find(|profile| profile.name == name)
-    }
-
-    /// The rungs from a profile down: itself, then every profile of a lower rank, the heaviest first.
-    pub fn down_from<'a>(&'a self, profile: &'a Profile) -> Vec<&'a Profile> {
-        let lower = self
-            .all
-            .iter()
-            .rev()
-            .filter(|other| other.rank < profile.rank);
-        std::iter::once(profile).chain(lower).collect()
-    }
-
-    /// The heaviest profile; there is always one.
-    pub fn heaviest(&self) -> Option<&Profile> {
-        self.all.last()
-    }
-
-    /// `did you mean ...?` for a name that is none.
-    pub fn suggestion(&self, name: &str) -> Option<String> {
-        suggestion(name, self.all.iter().map(|profile| profile.name.as_str()))
+impl From<ContentError> for ConfigError {
+    fn from(error: ContentError) -> Self {
+        Self::Content(Box::new(error))
     }
 }
 
-fn yaml_files(dir: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let is_yaml = |path: &PathBuf| {
-        path.extension()
-            .is_some_and(|ext| ext == "yaml" || ext == "yml")
-    };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_yaml).collect();
-    files.sort();
-    files
+/// The path of a file that a profile argument names, if it names a file and not a profile.
+pub fn as_path(argument: &str) -> Option<&Path> {
+    let path = Path::new(argument);
+    let yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    (yaml || argument.contains('/')).then_some(path)
 }
+
+#[cfg(test)]
+#[path = "profile_tests.rs"]
+mod tests;

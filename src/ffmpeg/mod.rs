@@ -3,14 +3,13 @@
 //! Nothing here starts FFmpeg itself; `probe` alone runs a process (ffprobe), and `target` alone touches outputs.
 
 pub mod command;
+pub mod encoder;
 pub mod estimate;
 pub mod options;
 pub mod output;
-pub mod preset;
 pub mod probe;
 pub mod progress;
 pub mod quote;
 pub mod rewrite;
 pub mod target;
 pub mod verify;
-pub mod video;

@@ -1,73 +1,78 @@
-//! A command as one line that a shell reads back to the same words.
+//! An argument vector as one line for a person to paste into bash.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 
-use shell_quote::Bash;
+use shell_quote::{Bash, QuoteExt};
 
-/// The words quoted for bash, where they need it, and joined with spaces; never a newline. Words that are not
-/// UTF-8, or hold control characters, are written as `$'...'`.
-pub fn shell_quoted(words: &[OsString]) -> Vec<u8> {
-    let mut line = Vec::new();
-    for word in words {
-        if !line.is_empty() {
-            line.push(b' ');
+/// A single line that, pasted into bash, gives the same arguments; with any bytes but NUL in them.
+pub fn shell_quoted(argv: &[OsString]) -> OsString {
+    let mut line = OsString::new();
+    for (index, word) in argv.iter().enumerate() {
+        if index > 0 {
+            line.push(" ");
         }
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./:=,+@%".contains(byte);
-        if !word.is_empty() && word.as_bytes().iter().all(plain) {
-            line.extend(word.as_bytes());
-        } else {
-            line.extend(Bash::quote_vec(word.as_os_str()));
-        }
+        line.push_quoted(Bash, word.as_os_str());
     }
     line
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::ffi::OsStringExt;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
     use std::process::Command;
 
     use proptest::prelude::*;
 
     use super::*;
 
-    #[test]
-    fn plain_words_stay_readable() {
-        let words = [
-            "ffmpeg",
-            "-i",
-            "in.mov",
-            "-x264-params",
-            "ref=1:me=dia",
-            "a b.mp4",
-        ]
-        .map(OsString::from);
-        let line = String::from_utf8(shell_quoted(&words)).unwrap();
-        assert_eq!(
-            line,
-            "ffmpeg -i in.mov -x264-params ref=1:me=dia $'a b.mp4'"
+    /// What bash makes of a line.
+    fn as_bash_reads(line: &OsString) -> Vec<OsString> {
+        let mut script = OsString::from("printf '%s\\0' ");
+        script.push(line);
+        let output = Command::new("bash")
+            .arg("--norc")
+            .arg("-c")
+            .arg(script)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
         );
+        let words = output.stdout.strip_suffix(b"\0").unwrap();
+        words
+            .split(|&byte| byte == 0)
+            .map(|word| OsString::from_vec(word.to_vec()))
+            .collect()
+    }
+
+    #[test]
+    fn ordinary_words_stay_readable() {
+        let argv: Vec<_> = ["ffmpeg", "-i", "in.mov", "-c:v", "libx264", "out.mp4"]
+            .map(OsString::from)
+            .into();
+        assert_eq!(shell_quoted(&argv), "ffmpeg -i in.mov -c:v libx264 out.mp4");
     }
 
     proptest! {
+        // Each case starts a bash.
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn bash_reads_the_same_words_back(
-            words in proptest::collection::vec(proptest::collection::vec(1u8.., 0..12), 1..6),
+        fn bash_reads_back_the_same_arguments_from_one_line(
+            words in prop::collection::vec(
+                prop_oneof![
+                    prop::collection::vec(1_u8.., 0..12),
+                    "[ -~\n\t\r]{0,20}".prop_map(String::into_bytes),
+                    "\\PC{0,8}".prop_map(String::into_bytes),
+                ],
+                1..8,
+            )
         ) {
-            let words: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
-            let line = shell_quoted(&words);
-            prop_assert!(!line.contains(&b'\n'));
-            let mut script = b"printf '%s\\0' ".to_vec();
-            script.extend(&line);
-            let output = Command::new("bash").arg("-c").arg(OsString::from_vec(script)).output().unwrap();
-            let mut expected = Vec::new();
-            for word in &words {
-                expected.extend(word.as_bytes());
-                expected.push(0);
-            }
-            prop_assert_eq!(output.stdout, expected);
+            let argv: Vec<OsString> = words.into_iter().map(OsString::from_vec).collect();
+            let line = shell_quoted(&argv);
+            prop_assert!(!line.as_bytes().contains(&b'\n'));
+            prop_assert_eq!(as_bash_reads(&line), argv);
         }
     }
 }

@@ -49,19 +49,9 @@ pub enum JobError {
     /// The machine's memory could not be read.
     #[error(transparent)]
     Memory(#[from] crate::memory::MemoryError),
-    /// A profile has a mistake.
+    /// There is no such profile, or it has a mistake.
     #[error(transparent)]
     Config(#[from] crate::config::error::ConfigError),
-    /// There is no profile of this name.
-    #[error(
-        "there is no profile `{name}` ({hint}); a profile file is named with a / or ends in .yaml"
-    )]
-    UnknownProfile {
-        /// What was asked for.
-        name: String,
-        /// What is near.
-        hint: String,
-    },
     /// There is no profile at all.
     #[error("there is no profile at all")]
     NoProfile,

@@ -1,12 +1,11 @@
 //! What would be run at each rung of the ladder: the rewritten command, its estimate, its limits.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{JobError, Request};
 use crate::child::find_program;
-use crate::config::profile::{PIDS_MAX, Profile, Profiles};
+use crate::config::profile::{DEFAULT_PIDS_MAX, Profile, Profiles};
 use crate::config::size::format_bytes;
 use crate::core::budget::{self, Candidate};
 use crate::ffmpeg::command::{Command, is_ffmpeg};
@@ -175,12 +174,12 @@ impl From<&Plan> for Candidate {
 }
 
 impl Machine {
-    fn limits(&self, asked: Option<u64>, ceiling: Option<u64>, pids_max: u64) -> Limits {
+    fn limits(&self, asked: Option<u64>, ceiling: Option<u64>, pids_max: u32) -> Limits {
         let memory_bytes = budget::limit(asked, self.budget_bytes, ceiling).max(self.floor_bytes);
         let expected_threads = THREADS_BASE + THREADS_PER_CPU * u64::from(self.cpus);
         Limits {
             memory_bytes,
-            pids_max,
+            pids_max: u64::from(pids_max),
             expected_threads,
         }
     }
@@ -193,7 +192,7 @@ impl Machine {
             argv: command.to_vec(),
             changes: Vec::new(),
             estimate: None,
-            limits: self.limits(asked, None, PIDS_MAX),
+            limits: self.limits(asked, None, DEFAULT_PIDS_MAX),
             ceiling_bytes: None,
         }
     }
@@ -219,11 +218,15 @@ impl Machine {
         }
         let profiles = Profiles::load(&Profiles::directories())?;
         let start = match &request.profile {
-            Some(name) => chosen(&profiles, name)?,
-            None => profiles.heaviest().cloned().ok_or(JobError::NoProfile)?,
+            Some(name) => profiles.resolve(&name.to_string_lossy())?,
+            None => profiles
+                .iter()
+                .next_back()
+                .cloned()
+                .ok_or(JobError::NoProfile)?,
         };
         let mut rungs: Vec<Plan> = Vec::new();
-        for profile in profiles.down_from(&start) {
+        for profile in std::iter::once(&start).chain(profiles.ladder_below(start.rank)) {
             let plan = self.rung(command, &inputs, profile, asked);
             let same = |last: &Plan| last.argv == plan.argv && last.limits == plan.limits;
             if !rungs.last().is_some_and(same) {
@@ -254,25 +257,6 @@ impl Machine {
             ceiling_bytes,
         }
     }
-}
-
-/// A profile by its name, or from its file.
-fn chosen(profiles: &Profiles, name: &OsStr) -> Result<Profile, JobError> {
-    let is_file = name.as_bytes().contains(&b'/')
-        || Path::new(name)
-            .extension()
-            .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    if is_file {
-        return Ok(Profile::read(Path::new(name))?);
-    }
-    let name = name.to_string_lossy();
-    profiles
-        .get(&name)
-        .cloned()
-        .ok_or_else(|| JobError::UnknownProfile {
-            hint: profiles.suggestion(&name).unwrap_or_default(),
-            name: name.into_owned(),
-        })
 }
 
 /// What the inputs hold. An input that cannot be probed has no part in the estimate; FFmpeg will say what is wrong

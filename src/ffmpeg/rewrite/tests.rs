@@ -173,8 +173,11 @@ fn threads_are_lowered_only_where_the_profile_may() {
         "-c:v libx264 -threads 16"
     );
     assert_eq!(
-        output_options("balanced", "-c:v libx264 -x264-params threads=16"),
-        "-c:v libx264 -x264-params threads=4"
+        output_options(
+            "balanced",
+            "-c:v libx264 -preset fast -x264-params threads=16"
+        ),
+        "-c:v libx264 -preset fast -x264-params threads=4"
     );
     assert_eq!(
         with("low", "ffmpeg -threads 8 -i a -c:a aac -vn o.m4a"),

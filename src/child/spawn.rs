@@ -170,7 +170,7 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
         handled: &handled,
     };
     let spawned = sys::spawn(&exec).map_err(|source| match source.raw_os_error() {
-        Some(libc::ENOEXEC | libc::EACCES | libc::ETXTBSY | libc::ELIBBAD | libc::E2BIG) => {
+        Some(libc::ENOEXEC | libc::EACCES | libc::ETXTBSY | libc::E2BIG) => {
             LaunchError::NotExecutable {
                 path: launch.path.clone(),
                 source,

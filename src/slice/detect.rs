@@ -3,7 +3,9 @@
 //! [`Found`] is read from the machine, [`ways`] decides from it alone, [`Container::open`] tries the ways in order.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::path::Path;
+use std::path::PathBuf;
 
 use super::rlimit::RlimitSlice;
 use super::{Containment, Limits, Slice, SliceError};

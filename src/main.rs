@@ -4,9 +4,9 @@ use std::io::Write;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use ffwarden::child::{self, Verdict};
+use ffwarden::cli;
 use ffwarden::cli::args::{Cli, Color, Options, Verb};
-use ffwarden::cli::{self, FAILED};
+use ffwarden::job::verdict::{FAILED, Verdict, die};
 
 fn main() {
     let cli = match Cli::try_parse() {
@@ -26,7 +26,7 @@ fn main() {
         log::error!("{error}");
         Verdict::Exit(FAILED)
     });
-    child::die(verdict)
+    die(verdict)
 }
 
 /// The options as typed before or behind the verb.

@@ -1,14 +1,9 @@
-//! A child process: started in a slice, watched to its end, signalled, and never left behind.
+//! A child process: started in its place, named by a pidfd, and the signals that are meant for it.
 //!
-//! `spawn` starts it, `watch` is the loop from its start to its end, `signals` receives what is meant for it,
-//! `guard` is the process that outlives us if we are killed. Limits are the slice's business, decisions `core`'s.
+//! Limits are the slice's business; what happens between a child's start and its end is `job::watch`'s.
 
-mod guard;
 mod signals;
 mod spawn;
-mod watch;
 
-pub use guard::{GuardLink, Side, Verdict, die, split};
-pub use signals::Signals;
+pub use signals::{HANDLED, Received, Sender, Signals};
 pub use spawn::{Launch, LaunchError, Placement, Process, find_program, spawn};
-pub use watch::{Cause, Ended, Heartbeat, IoHeartbeat, Watch};

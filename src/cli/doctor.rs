@@ -6,9 +6,10 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use crate::child::{Verdict, find_program};
+use crate::child::find_program;
 use crate::config::size::format_bytes;
 use crate::core::budget;
+use crate::job::verdict::Verdict;
 use crate::memory;
 use crate::slice::Containment;
 use crate::slice::detect::{self, Found, Way};

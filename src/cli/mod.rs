@@ -9,17 +9,8 @@ mod run;
 
 use std::io::{self, Write};
 
-use crate::child::Verdict;
+use crate::job::verdict::Verdict;
 use args::{Cli, Verb};
-
-/// Exit code for a failure of ffwarden itself, as env(1) and timeout(1) have it.
-pub const FAILED: i32 = 125;
-/// Exit code for a program that is there and cannot be run.
-pub const NOT_EXECUTABLE: i32 = 126;
-/// Exit code for a program that was not found.
-pub const NOT_FOUND: i32 = 127;
-/// Exit code for a child that was stopped by a timeout.
-pub const TIMED_OUT: i32 = 124;
 
 /// Runs the verb that was typed.
 ///

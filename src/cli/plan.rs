@@ -7,12 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use serde::Serialize;
 
 use super::args::Options;
-use crate::child::Verdict;
 use crate::config::size::format_bytes;
 use crate::ffmpeg::estimate::{Basis, Part};
 use crate::ffmpeg::quote::shell_quoted;
 use crate::ffmpeg::rewrite::Change;
 use crate::ffmpeg::target;
+use crate::job::verdict::Verdict;
 use crate::job::{Job, Plan, kind_name};
 use crate::slice::detect;
 
@@ -57,7 +57,7 @@ pub fn plan(options: &Options, command: Vec<OsString>, json: bool) -> anyhow::Re
     let containment = choice.way.containment();
     let job = Job::prepare(command, &options.request(), containment.memory_floor())?;
     let Some(plan) = job.first_plan() else {
-        return Ok(Verdict::Exit(super::FAILED));
+        return Ok(Verdict::Exit(crate::job::verdict::FAILED));
     };
     let slice = format!("{containment}, {}", choice.why);
     if json {

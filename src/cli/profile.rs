@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::args::{Profile, ProfileVerb};
-use crate::child::Verdict;
 use crate::config::profiles::{self, Profiles};
+use crate::job::verdict::Verdict;
 
 /// Carries the verb out.
 ///

@@ -1,15 +1,16 @@
 //! `ffwarden ffmpeg ARGS...` and `ffwarden run -- COMMAND...`: run a command in a slice.
 //!
 //! Two processes from here on: the guard, which is the one the user started, and the supervisor, which does the
-//! work (see `child::split`).
+//! work (see `job::guard`).
 
 use std::ffi::OsString;
 
 use super::args::Options;
-use super::{FAILED, NOT_EXECUTABLE, NOT_FOUND};
-use crate::child::{GuardLink, LaunchError, Side, Verdict, split};
+use crate::child::LaunchError;
 use crate::config::size::format_bytes;
 use crate::core::ladder::{GiveUp, Outcome};
+use crate::job::guard::{GuardLink, Side, split};
+use crate::job::verdict::{FAILED, NOT_EXECUTABLE, NOT_FOUND, Verdict};
 use crate::job::{self, Finished, Job, JobError, Request};
 use crate::report::{ContainmentReport, Report};
 use crate::slice::SliceError;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use crate::child::Heartbeat;
+use super::watch::Heartbeat;
 use crate::ffmpeg::progress::{Parser, Progress};
 use crate::slice::Slice;
 use crate::sys;

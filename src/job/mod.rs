@@ -1,14 +1,18 @@
-//! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder,
-//! `run` carries the attempts out, `outputs` sees that an output appears complete or not at all.
+//! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder, `run`
+//! carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a file appears complete or not
+//! at all, `guard` is the process that outlives us if we are killed, `verdict` is how ffwarden ends.
 //!
 //! Decisions are `core`'s; this is the shell that feeds it numbers and does what it says.
 
+pub mod guard;
 mod heartbeat;
 mod outputs;
 mod plan;
 mod reason;
 mod run;
+pub mod verdict;
 mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

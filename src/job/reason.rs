@@ -1,6 +1,6 @@
 //! Why an attempt ended, in one sentence for people.
 
-use crate::child::Ended;
+use super::watch::Ended;
 use crate::config::size::format_bytes;
 use crate::core::ladder::Outcome;
 use crate::sys::WaitStatus;

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use nix::sys::stat::{SFlag, fstat};
 
+use super::guard::GuardLink;
 use super::heartbeat::FfmpegHeartbeat;
 use super::outputs::{Outputs, Prepared};
+use super::verdict::{FAILED, TIMED_OUT, Verdict};
+use super::watch::{Cause, Ended, Heartbeat, IoHeartbeat, Watch};
 use super::{Job, JobError, Plan, Request, reason, wait};
-use crate::child::{
-    Cause, Ended, GuardLink, Heartbeat, IoHeartbeat, Launch, Signals, Verdict, Watch,
-};
+use crate::child::{Launch, Signals};
 use crate::core::budget;
 use crate::core::ladder::{GiveUp, Ladder, Next, Outcome};
 
@@ -99,7 +100,7 @@ pub fn run(
                 (Verdict::from(ended.status), None)
             }
             Next::Done => (verdict(outcome, ended.status), None),
-            Next::GiveUp(reason) => (Verdict::Exit(crate::cli::FAILED), Some(reason)),
+            Next::GiveUp(reason) => (Verdict::Exit(FAILED), Some(reason)),
         };
         return Ok(Finished {
             verdict,
@@ -113,7 +114,7 @@ pub fn run(
 /// The verdict on a job whose last attempt ended like this.
 fn verdict(outcome: Outcome, status: WaitStatus) -> Verdict {
     match outcome {
-        Outcome::Timeout | Outcome::Stalled => Verdict::Exit(crate::cli::TIMED_OUT),
+        Outcome::Timeout | Outcome::Stalled => Verdict::Exit(TIMED_OUT),
         _ => Verdict::from(status),
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use crate::child::{GuardLink, Signals};
+use super::guard::GuardLink;
+use crate::child::Signals;
 
 /// Waits; false when a signal asks us to end, or the guard is dead.
 pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> bool {

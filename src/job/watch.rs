@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::signals::{Received, Sender};
-use super::{GuardLink, Launch, Process, Signals};
+use super::guard::GuardLink;
+use crate::child::{Launch, Process, Received, Sender, Signals};
 use crate::slice::{Breach, Slice, SliceError};
 use crate::sys::{self, Reaped, WaitStatus};
 

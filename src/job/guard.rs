@@ -15,7 +15,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::signals::{Received, Sender, Signals};
+use super::verdict::{FAILED, Verdict};
+use crate::child::{Received, Sender, Signals};
 use crate::memory::tree::Tree;
 use crate::sys::{self, Forked, WaitStatus};
 
@@ -29,24 +30,6 @@ pub enum Side {
     Guard(Verdict),
     /// The supervisor, with its link to the guard.
     Supervisor(GuardLink),
-}
-
-/// How ffwarden ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// With this exit code.
-    Exit(i32),
-    /// By this signal, as the child did.
-    Signal(i32),
-}
-
-impl From<WaitStatus> for Verdict {
-    fn from(status: WaitStatus) -> Verdict {
-        match status {
-            WaitStatus::Exited(code) => Verdict::Exit(code),
-            WaitStatus::Signaled(number) => Verdict::Signal(number),
-        }
-    }
 }
 
 /// The supervisor's end of the pipe to its guard.
@@ -132,22 +115,6 @@ fn become_subreaper() {
         log::warn!(
             "cannot become a child subreaper ({errno}): a process that detaches itself may be left behind"
         );
-    }
-}
-
-/// Ends this process as the verdict says: the exit code, or death by the same signal without a second core dump.
-pub fn die(verdict: Verdict) -> ! {
-    match verdict {
-        Verdict::Exit(code) => std::process::exit(code),
-        Verdict::Signal(number) => {
-            let _no_core =
-                nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
-            if let Ok(signal) = Signal::try_from(number) {
-                sys::take_default_action(signal);
-            }
-            // The signal was one that does not kill, or is blocked.
-            std::process::exit(128 + number)
-        }
     }
 }
 
@@ -240,7 +207,7 @@ impl Guard {
             }
             WaitStatus::Exited(code) => log::error!("the supervisor ended early with code {code}"),
         }
-        Verdict::Exit(125)
+        Verdict::Exit(FAILED)
     }
 }
 

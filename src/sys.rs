@@ -81,7 +81,11 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
 
     // No handler of ours may run in the child between clone and exec: it would write to our pipe.
     let mut before = SigSet::empty();
-    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&SigSet::all()), Some(&mut before))?;
+    sigprocmask(
+        SigmaskHow::SIG_BLOCK,
+        Some(&SigSet::all()),
+        Some(&mut before),
+    )?;
     let born = match exec.cgroup {
         Some(cgroup) => match clone_into(cgroup) {
             Err(error) if clone3_is_missing(&error) => fork_plain().map(|pid| (pid, false)),
@@ -92,7 +96,16 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
     let (pid, by_clone3) = match born {
         Ok((0, by_clone3)) => {
             // SAFETY: we are the new process; `become_child` makes only async-signal-safe calls and never returns.
-            unsafe { become_child(exec, &argv, by_clone3, parent, &before, failure_write.as_raw_fd()) }
+            unsafe {
+                become_child(
+                    exec,
+                    &argv,
+                    by_clone3,
+                    parent,
+                    &before,
+                    failure_write.as_raw_fd(),
+                )
+            }
         }
         Ok((pid, by_clone3)) => (Pid::from_raw(pid), by_clone3),
         Err(error) => {
@@ -113,7 +126,10 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
 
 /// clone3 is absent before Linux 5.3, and refused by the seccomp filters of older container runtimes.
 fn clone3_is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EINVAL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSYS | libc::EPERM | libc::EINVAL)
+    )
 }
 
 fn fork_plain() -> io::Result<libc::pid_t> {
@@ -185,20 +201,26 @@ unsafe fn become_child(
         }
         #[cfg(not(target_os = "linux"))]
         let _ = parent;
-        if let (false, Some(procs)) = (by_clone3, exec.cgroup_procs) {
-            if libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
-                fail(io_errno());
-            }
+        if let (false, Some(procs)) = (by_clone3, exec.cgroup_procs)
+            && libc::write(procs.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1
+        {
+            fail(io_errno());
         }
         if let Some(adjust) = &exec.oom_score_adj {
-            let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            let fd = libc::open(
+                c"/proc/self/oom_score_adj".as_ptr(),
+                libc::O_WRONLY | libc::O_CLOEXEC,
+            );
             // Raising the score is always allowed; where /proc is not writable the limit still holds.
             if fd >= 0 {
                 libc::write(fd, adjust.as_ptr().cast(), adjust.count_bytes());
             }
         }
         if let Some(bytes) = exec.rlimit_data {
-            let limit = libc::rlimit { rlim_cur: bytes as libc::rlim_t, rlim_max: bytes as libc::rlim_t };
+            let limit = libc::rlimit {
+                rlim_cur: bytes as libc::rlim_t,
+                rlim_max: bytes as libc::rlim_t,
+            };
             if libc::setrlimit(libc::RLIMIT_DATA, &limit) != 0 {
                 fail(io_errno());
             }
@@ -307,7 +329,10 @@ pub fn reap_one() -> io::Result<Option<Reaped>> {
 }
 
 fn duration(time: libc::timeval) -> Duration {
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_usec).unwrap_or(0) * 1000)
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_usec).unwrap_or(0) * 1000,
+    )
 }
 
 /// Whether a signal was ignored when ffwarden was started, as under nohup(1).

@@ -10,7 +10,13 @@ use support::{eventually, ffwarden, processes, state, unique};
 
 #[test]
 fn signals_sent_to_the_prefix_reach_the_child() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1] {
+    for signal in [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGUSR1,
+    ] {
         let tag = unique("sig");
         let name = signal.as_str().trim_start_matches("SIG");
         let script = format!("trap 'exit 42' {name}; : {tag}; while :; do sleep 0.05; done");
@@ -28,7 +34,9 @@ fn signals_sent_to_the_prefix_reach_the_child() {
 fn death_by_a_signal_that_was_handed_on_is_ours_too() {
     let tag = unique("term");
     let run = ffwarden(["run", "--", "sh", "-c", &format!(": {tag}; exec sleep 60")]).start();
-    eventually("the child runs", || processes(&["sleep", "60"]).len() >= 1 && processes(&[&tag]).len() == 2);
+    eventually("the child runs", || {
+        !processes(&["sleep", "60"]).is_empty() && processes(&[&tag]).len() == 2
+    });
     run.signal(Signal::SIGTERM);
     assert_eq!(run.end().0.signal(), Some(15));
 }
@@ -62,7 +70,11 @@ fn a_second_interrupt_ends_a_child_that_ignores_the_first() {
     eventually("the child runs", || processes(&[&tag]).len() == 3);
     run.signal(Signal::SIGINT);
     std::thread::sleep(std::time::Duration::from_millis(400));
-    assert_eq!(processes(&[&tag]).len(), 3, "one interrupt is the child's to ignore");
+    assert_eq!(
+        processes(&[&tag]).len(),
+        3,
+        "one interrupt is the child's to ignore"
+    );
     run.signal(Signal::SIGINT);
     assert_eq!(run.end().0.signal(), Some(9));
 }
@@ -70,12 +82,28 @@ fn a_second_interrupt_ends_a_child_that_ignores_the_first() {
 #[test]
 fn stop_and_continue() {
     let tag = unique("stop");
-    let run = ffwarden(["-q", "run", "--", "sh", "-c", &format!(": {tag}; while :; do sleep 0.05; done")]).start();
+    let run = ffwarden([
+        "-q",
+        "run",
+        "--",
+        "sh",
+        "-c",
+        &format!(": {tag}; while :; do sleep 0.05; done"),
+    ])
+    .start();
     eventually("the child runs", || processes(&[&tag]).len() == 3);
     run.signal(Signal::SIGTSTP);
-    eventually("all of it is stopped", || processes(&[&tag]).iter().all(|pid| state(*pid) == Some('T')));
+    eventually("all of it is stopped", || {
+        processes(&[&tag])
+            .iter()
+            .all(|pid| state(*pid) == Some('T'))
+    });
     run.signal(Signal::SIGCONT);
-    eventually("all of it goes on", || processes(&[&tag]).iter().all(|pid| state(*pid) != Some('T')));
+    eventually("all of it goes on", || {
+        processes(&[&tag])
+            .iter()
+            .all(|pid| state(*pid) != Some('T'))
+    });
     run.signal(Signal::SIGTERM);
     assert_eq!(run.end().0.signal(), Some(15));
 }

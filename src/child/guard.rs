@@ -113,9 +113,14 @@ pub fn split() -> io::Result<Side> {
         Forked::Parent(supervisor) => {
             drop(writer);
             become_subreaper();
-            Guard { supervisor, reader, signals: Signals::receive()?, ledger: Ledger::default() }
-                .stand()
-                .map(Side::Guard)
+            Guard {
+                supervisor,
+                reader,
+                signals: Signals::receive()?,
+                ledger: Ledger::default(),
+            }
+            .stand()
+            .map(Side::Guard)
         }
     }
 }
@@ -124,7 +129,9 @@ pub fn split() -> io::Result<Side> {
 fn become_subreaper() {
     #[cfg(target_os = "linux")]
     if let Err(errno) = nix::sys::prctl::set_child_subreaper(true) {
-        log::warn!("cannot become a child subreaper ({errno}): a process that detaches itself may be left behind");
+        log::warn!(
+            "cannot become a child subreaper ({errno}): a process that detaches itself may be left behind"
+        );
     }
 }
 
@@ -133,7 +140,8 @@ pub fn die(verdict: Verdict) -> ! {
     match verdict {
         Verdict::Exit(code) => std::process::exit(code),
         Verdict::Signal(number) => {
-            let _no_core = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+            let _no_core =
+                nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
             if let Ok(signal) = Signal::try_from(number) {
                 sys::take_default_action(signal);
             }
@@ -179,7 +187,10 @@ impl Guard {
 
     fn hand_on(&self, received: Received) {
         match received {
-            Received { signal: Signal::SIGCHLD, .. } => {}
+            Received {
+                signal: Signal::SIGCHLD,
+                ..
+            } => {}
             Received { signal, sender } => {
                 if let Sender::Process(_) = sender {
                     // Our child, not yet reaped: its PID is its own.
@@ -216,8 +227,16 @@ impl Guard {
         end_tree();
         self.ledger.clean();
         match status {
+            // Before the child was started the supervisor takes these by default, as the child would.
+            WaitStatus::Signaled(
+                number @ (libc::SIGINT | libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT),
+            ) => {
+                return Verdict::Signal(number);
+            }
             WaitStatus::Signaled(number) => {
-                log::error!("the supervisor was killed by signal {number}; its child was ended with it");
+                log::error!(
+                    "the supervisor was killed by signal {number}; its child was ended with it"
+                );
             }
             WaitStatus::Exited(code) => log::error!("the supervisor ended early with code {code}"),
         }
@@ -237,7 +256,11 @@ fn end_tree() {
 
 /// Keeps a reader or writer at the other end of our stdin and stdout from waiting for us.
 fn let_go_of_input_and_output() {
-    if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+    if let Ok(null) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
         let _still_open = nix::unistd::dup2_stdin(&null);
         let _still_open = nix::unistd::dup2_stdout(&null);
     }
@@ -292,7 +315,10 @@ impl Ledger {
         for file in &self.files {
             match std::fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    log::warn!("cannot remove the temporary output {}: {error}", file.display());
+                    log::warn!(
+                        "cannot remove the temporary output {}: {error}",
+                        file.display()
+                    );
                 }
                 _ => {}
             }

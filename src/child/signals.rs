@@ -59,7 +59,10 @@ impl Signals {
     /// When the pipe cannot be made.
     pub fn receive() -> io::Result<Signals> {
         let (read, write) = UnixStream::pair()?;
-        let wanted = HANDLED.iter().filter(|signal| !sys::is_ignored(**signal)).map(|signal| *signal as i32);
+        let wanted = HANDLED
+            .iter()
+            .filter(|signal| !sys::is_ignored(**signal))
+            .map(|signal| *signal as i32);
         let delivery = SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted)?;
         Ok(Signals { delivery })
     }
@@ -73,7 +76,10 @@ impl Signals {
     pub fn pending(&mut self) -> Vec<Received> {
         let received = |origin: Origin| {
             let signal = Signal::try_from(origin.signal).ok()?;
-            Some(Received { signal, sender: sender(&origin) })
+            Some(Received {
+                signal,
+                sender: sender(&origin),
+            })
         };
         self.delivery.pending().filter_map(received).collect()
     }

@@ -71,9 +71,10 @@ impl Process {
     /// Sends it a signal, through its pidfd where the kernel has them.
     pub fn signal(&self, signal: Signal) {
         #[cfg(target_os = "linux")]
-        if let (Some(pidfd), Some(number)) =
-            (&self.pidfd, rustix::process::Signal::from_named_raw(signal as i32))
-        {
+        if let (Some(pidfd), Some(number)) = (
+            &self.pidfd,
+            rustix::process::Signal::from_named_raw(signal as i32),
+        ) {
             let _already_gone = rustix::process::pidfd_send_signal(pidfd, number);
             return;
         }
@@ -91,14 +92,20 @@ pub fn find_program(name: &OsStr) -> Result<PathBuf, LaunchError> {
         let path = PathBuf::from(name);
         return match runnable(&path) {
             Ok(()) => Ok(path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(LaunchError::NotFound(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(LaunchError::NotFound(path))
+            }
             Err(source) => Err(LaunchError::NotExecutable { path, source }),
         };
     }
     let search = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
     let mut refused = None;
     for dir in std::env::split_paths(&search) {
-        let path = if dir.as_os_str().is_empty() { Path::new(".").join(name) } else { dir.join(name) };
+        let path = if dir.as_os_str().is_empty() {
+            Path::new(".").join(name)
+        } else {
+            dir.join(name)
+        };
         match runnable(&path) {
             Ok(()) => return Ok(path),
             Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
@@ -123,7 +130,11 @@ const OOM_SCORE_STEP: i32 = 100;
 /// A child's `oom_score_adj`: above the supervisor's own and never below zero. An inherited -900 would keep the
 /// kernel from enforcing the child's limit.
 fn oom_score_adj() -> Option<std::ffi::CString> {
-    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj").ok()?.trim().parse().ok()?;
+    let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     let score = (own.max(0) + OOM_SCORE_STEP).min(1000);
     sys::c_string(score.to_string().as_bytes()).ok()
 }
@@ -134,10 +145,20 @@ fn oom_score_adj() -> Option<std::ffi::CString> {
 /// [`LaunchError`]: not executable when the kernel refused the file, else what the OS said.
 pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, LaunchError> {
     use std::os::fd::AsFd;
-    let os_error = |source: io::Error| LaunchError::Os { path: launch.path.clone(), source };
-    let words = launch.argv.iter().map(|word| sys::c_string(word.as_bytes())).collect::<io::Result<_>>();
+    let os_error = |source: io::Error| LaunchError::Os {
+        path: launch.path.clone(),
+        source,
+    };
+    let words = launch
+        .argv
+        .iter()
+        .map(|word| sys::c_string(word.as_bytes()))
+        .collect::<io::Result<_>>();
     // What was ignored when we were started stays ignored in the child.
-    let handled: Vec<Signal> = HANDLED.into_iter().filter(|signal| !sys::is_ignored(*signal)).collect();
+    let handled: Vec<Signal> = HANDLED
+        .into_iter()
+        .filter(|signal| !sys::is_ignored(*signal))
+        .collect();
     let exec = sys::Exec {
         path: sys::c_string(launch.path.as_os_str().as_bytes()).map_err(os_error)?,
         argv: words.map_err(os_error)?,
@@ -150,7 +171,10 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
     };
     let spawned = sys::spawn(&exec).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOEXEC | libc::EACCES | libc::ETXTBSY | libc::ELIBBAD | libc::E2BIG) => {
-            LaunchError::NotExecutable { path: launch.path.clone(), source }
+            LaunchError::NotExecutable {
+                path: launch.path.clone(),
+                source,
+            }
         }
         Some(libc::ENOENT) => LaunchError::NotFound(launch.path.clone()),
         _ => os_error(source),
@@ -158,8 +182,9 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
     Ok(Process {
         pid: spawned.pid,
         #[cfg(target_os = "linux")]
-        pidfd: rustix::process::Pid::from_raw(spawned.pid.as_raw())
-            .and_then(|pid| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()),
+        pidfd: rustix::process::Pid::from_raw(spawned.pid.as_raw()).and_then(|pid| {
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+        }),
     })
 }
 
@@ -171,13 +196,25 @@ mod tests {
     #[test]
     fn programs_are_found_as_execvp_finds_them() {
         assert!(find_program(OsStr::new("sh")).unwrap().is_absolute());
-        assert!(matches!(find_program(OsStr::new("no-such-command-here")), Err(LaunchError::NotFound(_))));
-        assert!(matches!(find_program(OsStr::new("/no/such/file")), Err(LaunchError::NotFound(_))));
-        assert!(matches!(find_program(OsStr::new("/")), Err(LaunchError::NotExecutable { .. })));
+        assert!(matches!(
+            find_program(OsStr::new("no-such-command-here")),
+            Err(LaunchError::NotFound(_))
+        ));
+        assert!(matches!(
+            find_program(OsStr::new("/no/such/file")),
+            Err(LaunchError::NotFound(_))
+        ));
+        assert!(matches!(
+            find_program(OsStr::new("/")),
+            Err(LaunchError::NotExecutable { .. })
+        ));
         let dir = tempfile::tempdir().unwrap();
         let plain = dir.path().join("plain");
         std::fs::write(&plain, "text").unwrap();
         std::fs::set_permissions(&plain, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(find_program(plain.as_os_str()), Err(LaunchError::NotExecutable { .. })));
+        assert!(matches!(
+            find_program(plain.as_os_str()),
+            Err(LaunchError::NotExecutable { .. })
+        ));
     }
 }

@@ -101,7 +101,7 @@ impl Watch<'_> {
             handed_on: Vec::new(),
             last_beat: (0, start),
         }
-        .to_the_end()
+        .until_the_end()
     }
 }
 
@@ -118,7 +118,7 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn to_the_end(mut self) -> Result<Ended, SliceError> {
+    fn until_the_end(mut self) -> Result<Ended, SliceError> {
         let reaped = loop {
             self.sleep();
             if let Some(reaped) = self.signals()? {
@@ -130,7 +130,10 @@ impl Running<'_> {
         let wall = self.start.elapsed();
         let verdict = self.watch.slice.verdict();
         self.end_leftovers();
-        let cause = self.stop.or(verdict.map(Cause::Breach)).unwrap_or(Cause::Itself);
+        let cause = self
+            .stop
+            .or(verdict.map(Cause::Breach))
+            .unwrap_or(Cause::Itself);
         Ok(Ended {
             status: reaped.status,
             cause,
@@ -142,14 +145,21 @@ impl Running<'_> {
     }
 
     fn sleep(&mut self) {
-        let until = self.next_deadline().saturating_duration_since(Instant::now());
+        let until = self
+            .next_deadline()
+            .saturating_duration_since(Instant::now());
         let mut fds = vec![
             PollFd::new(self.watch.signals.fd(), PollFlags::POLLIN),
             PollFd::new(self.watch.guard.fd(), PollFlags::empty()),
         ];
         let wake = self.watch.slice.wake();
         fds.extend(wake.map(|fd| PollFd::new(fd, PollFlags::POLLPRI)));
-        if let Some(fd) = self.watch.stall.as_ref().and_then(|(_, heartbeat)| heartbeat.fd()) {
+        if let Some(fd) = self
+            .watch
+            .stall
+            .as_ref()
+            .and_then(|(_, heartbeat)| heartbeat.fd())
+        {
             fds.push(PollFd::new(fd, PollFlags::POLLIN));
         }
         // Rounded up: a wait of 0.3 ms must not become a busy loop of 0 ms.
@@ -173,9 +183,21 @@ impl Running<'_> {
 
     fn next_deadline(&self) -> Instant {
         let timeout = self.watch.timeout.map(|timeout| self.start + timeout);
-        let stall = self.watch.stall.as_ref().map(|(limit, _)| self.last_beat.1 + *limit);
-        let pending = if self.stop.is_none() { [timeout, stall] } else { [None, None] };
-        pending.into_iter().chain([self.kill_at]).flatten().fold(self.look_at, Instant::min)
+        let stall = self
+            .watch
+            .stall
+            .as_ref()
+            .map(|(limit, _)| self.last_beat.1 + *limit);
+        let pending = if self.stop.is_none() {
+            [timeout, stall]
+        } else {
+            [None, None]
+        };
+        pending
+            .into_iter()
+            .chain([self.kill_at])
+            .flatten()
+            .fold(self.look_at, Instant::min)
     }
 
     /// Handles what was sent to us; the child's end when it has come.
@@ -216,13 +238,21 @@ impl Running<'_> {
 
     fn interrupt(&mut self, received: Received) {
         let now = Instant::now();
-        self.handed_on.retain(|(_, at)| now.duration_since(*at) < SAME_SIGNAL);
-        if self.handed_on.iter().any(|(signal, _)| *signal == received.signal) {
+        self.handed_on
+            .retain(|(_, at)| now.duration_since(*at) < SAME_SIGNAL);
+        if self
+            .handed_on
+            .iter()
+            .any(|(signal, _)| *signal == received.signal)
+        {
             return;
         }
         self.handed_on.push((received.signal, now));
         self.hand_on(received);
-        if matches!(received.signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT) {
+        if matches!(
+            received.signal,
+            Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
+        ) {
             self.interrupts += 1;
             // The second time the child gets a last moment, and is then killed.
             if self.interrupts > 1 {
@@ -258,9 +288,18 @@ impl Running<'_> {
             }
         }
         if self.stop.is_none() {
-            if self.watch.timeout.is_some_and(|timeout| now >= self.start + timeout) {
+            if self
+                .watch
+                .timeout
+                .is_some_and(|timeout| now >= self.start + timeout)
+            {
                 self.stop_gently(Cause::Timeout);
-            } else if self.watch.stall.as_ref().is_some_and(|(limit, _)| now >= self.last_beat.1 + *limit) {
+            } else if self
+                .watch
+                .stall
+                .as_ref()
+                .is_some_and(|(limit, _)| now >= self.last_beat.1 + *limit)
+            {
                 self.stop_gently(Cause::Stalled);
             }
         }
@@ -301,7 +340,10 @@ impl Running<'_> {
             self.wait_until_empty(Duration::from_millis(100));
         }
         if !self.watch.slice.is_empty() {
-            log::warn!("a killed process has not ended after {} s", GONE_WITHIN.as_secs());
+            log::warn!(
+                "a killed process has not ended after {} s",
+                GONE_WITHIN.as_secs()
+            );
         }
     }
 

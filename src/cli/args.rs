@@ -51,7 +51,12 @@ pub struct Run {
     #[command(flatten)]
     pub options: Options,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -65,7 +70,12 @@ pub struct Plan {
     #[arg(long)]
     pub json: bool,
     /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "COMMAND"
+    )]
     pub command: Vec<OsString>,
 }
 
@@ -95,7 +105,7 @@ pub enum ProfileVerb {
         /// Its name.
         name: String,
     },
-    /// Check a profile file and tell every mistake in it
+    /// Check a profile file and tell the first mistake in it
     Check {
         /// The YAML file.
         file: PathBuf,
@@ -177,7 +187,11 @@ fn duration(text: &str) -> Result<Duration, String> {
         Err(_) => humantime::parse_duration(text)
             .map_err(|error| format!("{error}; write seconds or a time such as 30s, 5m, 2h"))?,
     };
-    if parsed.is_zero() { Err("must be more than zero".to_owned()) } else { Ok(parsed) }
+    if parsed.is_zero() {
+        Err("must be more than zero".to_owned())
+    } else {
+        Ok(parsed)
+    }
 }
 
 #[cfg(test)]
@@ -196,16 +210,55 @@ mod tests {
 
     #[test]
     fn what_stands_behind_the_command_word_is_the_commands() {
-        let cli = parse(&["ffwarden", "-m", "2G", "ffmpeg", "-i", "in", "-m", "x", "--profile", "foo", "-h", "--"]);
+        let cli = parse(&[
+            "ffwarden",
+            "-m",
+            "2G",
+            "ffmpeg",
+            "-i",
+            "in",
+            "-m",
+            "x",
+            "--profile",
+            "foo",
+            "-h",
+            "--",
+        ]);
         assert_eq!(cli.options.memory, Some(Size::Bytes(2 << 30)));
-        let Verb::Prefix(command) = cli.verb else { panic!("not a prefix") };
-        assert_eq!(command, ["ffmpeg", "-i", "in", "-m", "x", "--profile", "foo", "-h", "--"]);
+        let Verb::Prefix(command) = cli.verb else {
+            panic!("not a prefix")
+        };
+        assert_eq!(
+            command,
+            [
+                "ffmpeg",
+                "-i",
+                "in",
+                "-m",
+                "x",
+                "--profile",
+                "foo",
+                "-h",
+                "--"
+            ]
+        );
     }
 
     #[test]
     fn a_command_with_a_verbs_name_is_reached_with_run() {
-        let cli = parse(&["ffwarden", "-q", "run", "--retries", "1", "--", "plan", "--json"]);
-        let Verb::Run(run) = cli.verb else { panic!("not run") };
+        let cli = parse(&[
+            "ffwarden",
+            "-q",
+            "run",
+            "--retries",
+            "1",
+            "--",
+            "plan",
+            "--json",
+        ]);
+        let Verb::Run(run) = cli.verb else {
+            panic!("not run")
+        };
         assert_eq!(run.command, ["plan", "--json"]);
         let options = cli.options.overridden_by(run.options);
         assert_eq!((options.quiet, options.retries), (true, Some(1)));

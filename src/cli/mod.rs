@@ -29,7 +29,11 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.verb {
         Verb::Run(verb) => run::run(&cli.options.overridden_by(verb.options), verb.command),
         Verb::Prefix(command) => run::run(&cli.options, command),
-        Verb::Plan(verb) => plan::plan(&cli.options.overridden_by(verb.options), verb.command, verb.json),
+        Verb::Plan(verb) => plan::plan(
+            &cli.options.overridden_by(verb.options),
+            verb.command,
+            verb.json,
+        ),
         Verb::Doctor(verb) => doctor::doctor(verb.json),
         Verb::Profile(verb) => profile::profile(verb),
     }

@@ -34,18 +34,29 @@ pub fn run(options: &Options, command: Vec<OsString>) -> anyhow::Result<Verdict>
     }
 }
 
-fn supervise(options: &Options, command: Vec<OsString>, guard: &mut GuardLink) -> anyhow::Result<Verdict> {
+fn supervise(
+    options: &Options,
+    command: Vec<OsString>,
+    guard: &mut GuardLink,
+) -> anyhow::Result<Verdict> {
     let request = options.request();
     let name = format!("ffwarden-{}", std::process::id());
     let mut container = Container::open(&name, options.containment)?;
-    log::debug!("{} slice: {}", container.containment(), container.choice().why);
+    log::debug!(
+        "{} slice: {}",
+        container.containment(),
+        container.choice().why
+    );
     let job = Job::prepare(command, &request, container.memory_floor())?;
     job.announce(container.containment());
     let finished = job::run(&job, &request, &mut container, guard)?;
     conclude(&job, &finished);
     if let Some(path) = &options.report {
         let choice = container.choice();
-        let containment = ContainmentReport { kind: container.containment(), why: choice.why.clone() };
+        let containment = ContainmentReport {
+            kind: container.containment(),
+            why: choice.why.clone(),
+        };
         write_report(path, &job, finished, containment)
     } else {
         Ok(finished.verdict)
@@ -78,13 +89,25 @@ fn write_report(
 
 /// The last words: what it needed, or why it had to end.
 fn conclude(job: &Job, finished: &Finished) {
-    let Some(last) = finished.attempts.last() else { return };
+    let Some(last) = finished.attempts.last() else {
+        return;
+    };
     if let Some(give_up) = finished.gave_up {
         let reason = last.reason.as_deref().unwrap_or("stopped");
-        let needed = finished.attempts.iter().filter_map(|attempt| attempt.estimate_bytes).min();
+        let needed = finished
+            .attempts
+            .iter()
+            .filter_map(|attempt| attempt.estimate_bytes)
+            .min();
         let needed = needed.map_or_else(
             || format!("more than {}", format_bytes(last.limit_bytes)),
-            |bytes| format!("more than {}, by its estimate {}", format_bytes(last.limit_bytes), format_bytes(bytes)),
+            |bytes| {
+                format!(
+                    "more than {}, by its estimate {}",
+                    format_bytes(last.limit_bytes),
+                    format_bytes(bytes)
+                )
+            },
         );
         let why = match give_up {
             GiveUp::NothingLighter => "nothing lighter is left to try",
@@ -92,17 +115,23 @@ fn conclude(job: &Job, finished: &Finished) {
             GiveUp::NotRepeatable => "it is not run again, for its input or output is a pipe",
         };
         let there = format_bytes(job.available_bytes);
-        log::error!("{reason}; {why}. It needs {needed}; {there} were available when it was planned");
+        log::error!(
+            "{reason}; {why}. It needs {needed}; {there} were available when it was planned"
+        );
     } else if let Some(reason) = &last.reason {
         log::error!("{reason}");
-    } else if last.outcome == Outcome::Exited {
+    } else if job.ffmpeg.is_some() && last.outcome == Outcome::Exited {
         let profile = last.profile.as_deref().unwrap_or("not rewritten");
         let peak = format_bytes(last.peak_needs_bytes.max(1).min(last.peak_bytes));
         let attempts = match finished.attempts.len() {
             1 => String::new(),
             count => format!(", attempt {count}"),
         };
-        log::info!("{profile}{attempts}: peak {peak} of {}, {:.1} s", format_bytes(last.limit_bytes), last.wall_seconds);
+        log::info!(
+            "{profile}{attempts}: peak {peak} of {}, {:.1} s",
+            format_bytes(last.limit_bytes),
+            last.wall_seconds
+        );
     }
 }
 
@@ -112,7 +141,9 @@ fn exit_for(error: &anyhow::Error) -> Verdict {
         cause
             .downcast_ref::<LaunchError>()
             .or_else(|| match cause.downcast_ref::<JobError>() {
-                Some(JobError::Launch(launch) | JobError::Slice(SliceError::Launch(launch))) => Some(launch),
+                Some(JobError::Launch(launch) | JobError::Slice(SliceError::Launch(launch))) => {
+                    Some(launch)
+                }
                 _ => None,
             })
     });

@@ -78,6 +78,19 @@ impl ConfigError {
                 format!("the key `{field}` is missing"),
                 Some("every profile needs it".to_owned()),
             ),
+            Error::SerdeUnknownVariant {
+                variant, expected, ..
+            } => (
+                format!("unknown word `{variant}`"),
+                suggestion(variant, expected.iter().copied()),
+            ),
+            Error::DuplicateMappingKey { key, .. } => (
+                match key {
+                    Some(key) => format!("the key `{key}` is written twice"),
+                    None => "a key is written twice".to_owned(),
+                },
+                Some("keep one of them".to_owned()),
+            ),
             other => (plain(&other.to_string()), None),
         };
         match location {

@@ -165,11 +165,16 @@ impl Profile {
         let whole = |message: String| ConfigError::whole_file(file, message);
         let metadata = std::fs::metadata(file).map_err(|error| whole(error.to_string()))?;
         if metadata.is_dir() || metadata.len() > FILE_BOUND {
-            return Err(whole("not a profile: a directory, or larger than 1 MiB".to_owned()));
+            return Err(whole(
+                "not a profile: a directory, or larger than 1 MiB".to_owned(),
+            ));
         }
         let yaml = std::fs::read_to_string(file).map_err(|error| whole(error.to_string()))?;
         let profile = Profile::parse(&yaml, file)?;
-        Ok(Profile { file: Some(file.to_owned()), ..profile })
+        Ok(Profile {
+            file: Some(file.to_owned()),
+            ..profile
+        })
     }
 
     /// Whether it may lower this although the user wrote it.
@@ -188,14 +193,20 @@ impl Written {
                 .hint(Some("letters, digits, - and _; not `auto`".to_owned())));
         }
         if self.rank.value == 0 {
-            return Err(ConfigError::at(file, &self.rank.referenced, "a rank is 1 or more")
-                .hint(Some("the shipped profiles have 10, 20, 30 and 40".to_owned())));
+            return Err(
+                ConfigError::at(file, &self.rank.referenced, "a rank is 1 or more").hint(Some(
+                    "the shipped profiles have 10, 20, 30 and 40".to_owned(),
+                )),
+            );
         }
         let memory_max = self.memory_max.map(|text| size(file, &text)).transpose()?;
         let pids_max = match self.pids_max {
             Some(count) if count.value < 16 => {
-                return Err(ConfigError::at(file, &count.referenced, "pids_max is 16 or more")
-                    .hint(Some("it counts threads too, and FFmpeg has many".to_owned())));
+                return Err(
+                    ConfigError::at(file, &count.referenced, "pids_max is 16 or more").hint(Some(
+                        "it counts threads too, and FFmpeg has many".to_owned(),
+                    )),
+                );
             }
             Some(count) => count.value,
             None => PIDS_MAX,
@@ -221,9 +232,10 @@ impl Written {
 
 impl WrittenEncoder {
     fn check(self, file: &Path, encoder: &str) -> Result<Encoder, ConfigError> {
-        if let (Some(known), Some(preset)) =
-            (preset::Encoder::by_name(encoder), self.options.get("preset"))
-            && known.preset(&preset.value).is_none()
+        if let (Some(known), Some(preset)) = (
+            preset::Encoder::by_name(encoder),
+            self.options.get("preset"),
+        ) && known.preset(&preset.value).is_none()
         {
             let names = known.presets().iter().map(|preset| preset.name);
             let message = format!("{encoder} has no preset `{}`", preset.value);
@@ -235,8 +247,16 @@ impl WrittenEncoder {
             return Err(ConfigError::at(file, &value.referenced, message));
         }
         Ok(Encoder {
-            options: self.options.into_iter().map(|(name, value)| (name, value.value)).collect(),
-            params: self.params.into_iter().map(|(name, value)| (name, value.value)).collect(),
+            options: self
+                .options
+                .into_iter()
+                .map(|(name, value)| (name, value.value))
+                .collect(),
+            params: self
+                .params
+                .into_iter()
+                .map(|(name, value)| (name, value.value))
+                .collect(),
         })
     }
 }
@@ -269,7 +289,10 @@ impl Profiles {
         }
         for (name, yaml) in BUILT_IN {
             if !all.iter().any(|known| known.name == name) {
-                all.push(Profile::parse(yaml, Path::new(&format!("profiles/{name}.yaml")))?);
+                all.push(Profile::parse(
+                    yaml,
+                    Path::new(&format!("profiles/{name}.yaml")),
+                )?);
             }
         }
         all.sort_by(|one, other| (one.rank, &one.name).cmp(&(other.rank, &other.name)));
@@ -280,7 +303,9 @@ impl Profiles {
     /// `/etc/ffwarden/profiles`.
     pub fn directories() -> Vec<PathBuf> {
         let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".config"));
-        let config = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home);
+        let config = std::env::var_os("XDG_CONFIG_HOME")
+            .map(PathBuf::from)
+            .or(home);
         config
             .into_iter()
             .map(|dir| dir.join("ffwarden/profiles"))
@@ -300,7 +325,11 @@ impl Profiles {
 
     /// The rungs from a profile down: itself, then every profile of a lower rank, the heaviest first.
     pub fn down_from<'a>(&'a self, profile: &'a Profile) -> Vec<&'a Profile> {
-        let lower = self.all.iter().rev().filter(|other| other.rank < profile.rank);
+        let lower = self
+            .all
+            .iter()
+            .rev()
+            .filter(|other| other.rank < profile.rank);
         std::iter::once(profile).chain(lower).collect()
     }
 
@@ -317,7 +346,10 @@ impl Profiles {
 
 fn yaml_files(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let is_yaml = |path: &PathBuf| path.extension().is_some_and(|ext| ext == "yaml" || ext == "yml");
+    let is_yaml = |path: &PathBuf| {
+        path.extension()
+            .is_some_and(|ext| ext == "yaml" || ext == "yml")
+    };
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_yaml).collect();
     files.sort();
     files

@@ -30,9 +30,14 @@ pub struct Candidate {
 /// holds. Without an estimate the first is as good as any. None only for no candidates.
 pub fn highest_that_fits(candidates: &[Candidate], budget_bytes: u64) -> Option<usize> {
     let fits = |candidate: &Candidate| {
-        candidate.estimate_bytes.is_none_or(|bytes| bytes <= candidate.limit_bytes.min(budget_bytes))
+        candidate
+            .estimate_bytes
+            .is_none_or(|bytes| bytes <= candidate.limit_bytes.min(budget_bytes))
     };
-    candidates.iter().position(fits).or_else(|| candidates.len().checked_sub(1))
+    candidates
+        .iter()
+        .position(fits)
+        .or_else(|| candidates.len().checked_sub(1))
 }
 
 #[cfg(test)]
@@ -56,7 +61,10 @@ mod tests {
     }
 
     fn candidates(estimates: &[u64], limit: u64) -> Vec<Candidate> {
-        let candidate = |bytes: &u64| Candidate { estimate_bytes: Some(*bytes), limit_bytes: limit };
+        let candidate = |bytes: &u64| Candidate {
+            estimate_bytes: Some(*bytes),
+            limit_bytes: limit,
+        };
         estimates.iter().map(candidate).collect()
     }
 
@@ -65,8 +73,16 @@ mod tests {
         let four = candidates(&[900, 500, 300, 100], 1000);
         assert_eq!(highest_that_fits(&four, 1000), Some(0));
         assert_eq!(highest_that_fits(&four, 400), Some(2));
-        assert_eq!(highest_that_fits(&four, 50), Some(3), "none fits: the lightest");
-        assert_eq!(highest_that_fits(&candidates(&[900, 500], 600), 1000), Some(1), "the limit binds too");
+        assert_eq!(
+            highest_that_fits(&four, 50),
+            Some(3),
+            "none fits: the lightest"
+        );
+        assert_eq!(
+            highest_that_fits(&candidates(&[900, 500], 600), 1000),
+            Some(1),
+            "the limit binds too"
+        );
         assert_eq!(highest_that_fits(&[], 1), None);
     }
 

@@ -70,7 +70,14 @@ impl Ladder {
     /// A job with `rungs` plans, standing at `rung`; at most `retries` further attempts, and none at all unless
     /// it is `repeatable`.
     pub fn new(rungs: usize, rung: usize, retries: u32, repeatable: bool) -> Ladder {
-        Ladder { rungs, rung, retries, retries_left: retries, waits: 0, repeatable }
+        Ladder {
+            rungs,
+            rung,
+            retries,
+            retries_left: retries,
+            waits: 0,
+            repeatable,
+        }
     }
 
     /// The plan to run now.
@@ -92,29 +99,37 @@ impl Ladder {
     /// together do not come back together.
     pub fn after(&mut self, outcome: Outcome, jitter: f64) -> Next {
         let rung = match outcome {
-            Outcome::Exited | Outcome::Stalled | Outcome::Timeout | Outcome::Signaled => return Next::Done,
+            Outcome::Exited | Outcome::Stalled | Outcome::Timeout | Outcome::Signaled => {
+                return Next::Done;
+            }
             Outcome::Oom => self.rung + 1,
             Outcome::Pressure => self.rung,
         };
-        if !self.repeatable {
-            return Next::GiveUp(GiveUp::NotRepeatable);
-        }
         if rung >= self.rungs {
             return Next::GiveUp(GiveUp::NothingLighter);
+        }
+        if !self.repeatable {
+            return Next::GiveUp(GiveUp::NotRepeatable);
         }
         if self.retries_left == 0 {
             return Next::GiveUp(GiveUp::NoRetriesLeft);
         }
         self.retries_left -= 1;
         self.rung = rung;
-        let after = if outcome == Outcome::Pressure { self.wait(jitter) } else { Duration::ZERO };
+        let after = if outcome == Outcome::Pressure {
+            self.wait(jitter)
+        } else {
+            Duration::ZERO
+        };
         Next::Retry { rung, after }
     }
 
     fn wait(&mut self, jitter: f64) -> Duration {
         let doubled = FIRST_WAIT.saturating_mul(1 << self.waits.min(16));
         self.waits += 1;
-        doubled.min(LONGEST_WAIT).mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
+        doubled
+            .min(LONGEST_WAIT)
+            .mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
     }
 }
 
@@ -126,29 +141,54 @@ mod tests {
     #[test]
     fn its_own_limit_leads_one_rung_down_until_none_is_left() {
         let mut ladder = Ladder::new(3, 1, 5, true);
-        assert_eq!(ladder.after(Outcome::Oom, 0.0), Next::Retry { rung: 2, after: Duration::ZERO });
-        assert_eq!(ladder.after(Outcome::Oom, 0.0), Next::GiveUp(GiveUp::NothingLighter));
+        assert_eq!(
+            ladder.after(Outcome::Oom, 0.0),
+            Next::Retry {
+                rung: 2,
+                after: Duration::ZERO
+            }
+        );
+        assert_eq!(
+            ladder.after(Outcome::Oom, 0.0),
+            Next::GiveUp(GiveUp::NothingLighter)
+        );
     }
 
     #[test]
     fn a_full_machine_leads_to_the_same_rung_later() {
         let mut ladder = Ladder::new(3, 0, 3, true);
-        let waits: Vec<Next> = (0..3).map(|_| ladder.after(Outcome::Pressure, 0.0)).collect();
-        let expected = [2, 4, 8].map(|secs| Next::Retry { rung: 0, after: Duration::from_secs(secs) });
+        let waits: Vec<Next> = (0..3)
+            .map(|_| ladder.after(Outcome::Pressure, 0.0))
+            .collect();
+        let expected = [2, 4, 8].map(|secs| Next::Retry {
+            rung: 0,
+            after: Duration::from_secs(secs),
+        });
         assert_eq!(waits, expected);
-        assert_eq!(ladder.after(Outcome::Pressure, 0.0), Next::GiveUp(GiveUp::NoRetriesLeft));
+        assert_eq!(
+            ladder.after(Outcome::Pressure, 0.0),
+            Next::GiveUp(GiveUp::NoRetriesLeft)
+        );
     }
 
     #[test]
     fn what_went_through_a_pipe_is_not_run_again() {
         let mut ladder = Ladder::new(4, 0, 3, false);
         assert!(!ladder.may_repeat());
-        assert_eq!(ladder.after(Outcome::Oom, 0.0), Next::GiveUp(GiveUp::NotRepeatable));
+        assert_eq!(
+            ladder.after(Outcome::Oom, 0.0),
+            Next::GiveUp(GiveUp::NotRepeatable)
+        );
     }
 
     #[test]
     fn only_memory_is_a_reason_to_try_again() {
-        for outcome in [Outcome::Exited, Outcome::Stalled, Outcome::Timeout, Outcome::Signaled] {
+        for outcome in [
+            Outcome::Exited,
+            Outcome::Stalled,
+            Outcome::Timeout,
+            Outcome::Signaled,
+        ] {
             assert_eq!(Ladder::new(4, 0, 3, true).after(outcome, 0.0), Next::Done);
         }
     }

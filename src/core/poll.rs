@@ -21,7 +21,9 @@ pub fn next_look(used_bytes: u64, limit_bytes: u64) -> Duration {
 /// (private writable memory) was measured at 0.95 to 1.7 times the peak of FFmpeg's encoders, thread stacks
 /// included.
 pub fn rlimit_data(limit_bytes: u64, expected_threads: u64) -> u64 {
-    (limit_bytes / 4).saturating_add(limit_bytes).saturating_add(expected_threads.saturating_mul(THREAD_BYTES))
+    (limit_bytes / 4)
+        .saturating_add(limit_bytes)
+        .saturating_add(expected_threads.saturating_mul(THREAD_BYTES))
 }
 
 #[cfg(test)]
@@ -32,7 +34,10 @@ mod tests {
     fn the_nearer_the_limit_the_closer_the_watch() {
         let limit = 1 << 30;
         assert_eq!(next_look(0, limit), SLOWEST);
-        assert_eq!(next_look(limit - 120_000_000, limit), Duration::from_millis(20));
+        assert_eq!(
+            next_look(limit - 120_000_000, limit),
+            Duration::from_millis(20)
+        );
         assert_eq!(next_look(limit - 1, limit), FASTEST);
         assert_eq!(next_look(limit * 2, limit), FASTEST);
     }

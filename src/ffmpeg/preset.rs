@@ -16,7 +16,12 @@ pub struct Preset {
 }
 
 const fn preset(name: &'static str, lookahead: u32, references: u32, bframes: u32) -> Preset {
-    Preset { name, lookahead, references, bframes }
+    Preset {
+        name,
+        lookahead,
+        references,
+        bframes,
+    }
 }
 
 /// x264's presets, the lightest first (x264 164, `x264 --fullhelp`).
@@ -80,7 +85,10 @@ impl Encoder {
     /// A preset by its name. Both encoders also take its number.
     pub fn preset(self, name: &str) -> Option<&'static Preset> {
         let by_number = || self.presets().get(name.parse::<usize>().ok()?);
-        self.presets().iter().find(|preset| preset.name == name).or_else(by_number)
+        self.presets()
+            .iter()
+            .find(|preset| preset.name == name)
+            .or_else(by_number)
     }
 
     /// Which of two presets is the heavier; none when one of them is unknown.

@@ -39,7 +39,11 @@ pub struct Rewritten {
 
 /// Applies a profile on a machine with so many CPUs.
 pub fn rewrite(command: &Command, profile: &Profile, cpus: u32) -> Rewritten {
-    let mut pass = Pass { profile, cpus, changes: Vec::new() };
+    let mut pass = Pass {
+        profile,
+        cpus,
+        changes: Vec::new(),
+    };
     let mut command = command.clone();
     if !command.is_informational() {
         pass.filters(&mut command);
@@ -51,7 +55,10 @@ pub fn rewrite(command: &Command, profile: &Profile, cpus: u32) -> Rewritten {
             }
         }
     }
-    Rewritten { command, changes: pass.changes }
+    Rewritten {
+        command,
+        changes: pass.changes,
+    }
 }
 
 struct Pass<'a> {
@@ -72,7 +79,8 @@ struct Site<'a> {
 impl Site<'_> {
     /// An option's name, aimed at the stream.
     fn aim(&self, name: &str) -> String {
-        self.stream.map_or_else(|| name.to_owned(), |index| format!("{name}:v:{index}"))
+        self.stream
+            .map_or_else(|| name.to_owned(), |index| format!("{name}:v:{index}"))
     }
 
     /// The option that counts: the last one that reaches the stream.
@@ -125,9 +133,11 @@ impl Pass<'_> {
             .iter()
             .any(|name| command.has_global(name));
         let kinds = [StreamKind::Video, StreamKind::Audio];
-        let has_simple = command
-            .outputs()
-            .any(|output| kinds.iter().any(|kind| output.option_for("filter", *kind).is_some()));
+        let has_simple = command.outputs().any(|output| {
+            kinds
+                .iter()
+                .any(|kind| output.option_for("filter", *kind).is_some())
+        });
         for (name, present) in [
             ("filter_threads", has_simple),
             ("filter_complex_threads", has_complex),
@@ -136,7 +146,10 @@ impl Pass<'_> {
                 continue;
             }
             let written = command.has_global(name);
-            let groups = command.groups.iter_mut().flat_map(|group| &mut group.options);
+            let groups = command
+                .groups
+                .iter_mut()
+                .flat_map(|group| &mut group.options);
             for opt in groups.chain(&mut command.trailing) {
                 if opt.name == name {
                     self.lower(opt, wanted, May::Threads, "filters");
@@ -155,7 +168,14 @@ impl Pass<'_> {
         let generated = group.value("f").is_some_and(|format| format == "lavfi");
         if let (Some(count), false) = (self.profile.threads.decoder, generated) {
             let what = format!("decoder of {}", shown(&group.url));
-            self.threads(&mut Site { group, stream: None, what }, count.on(self.cpus));
+            self.threads(
+                &mut Site {
+                    group,
+                    stream: None,
+                    what,
+                },
+                count.on(self.cpus),
+            );
         }
     }
 
@@ -165,7 +185,14 @@ impl Pass<'_> {
         for encoder in encoders {
             let what = format!("{} for {}", encoder.name, shown(&group.url));
             let stream = encoder.stream.filter(|_| several);
-            self.encoder(&mut Site { group, stream, what }, &encoder);
+            self.encoder(
+                &mut Site {
+                    group,
+                    stream,
+                    what,
+                },
+                &encoder,
+            );
         }
     }
 
@@ -176,7 +203,16 @@ impl Pass<'_> {
         {
             self.threads(site, count.on(self.cpus));
         }
-        let recipe = self.profile.encoders.get(&encoder.name).cloned().unwrap_or_default();
+        // x264 and x265 refuse a second pass whose settings differ from the first's.
+        if site.find("pass").is_some() {
+            return;
+        }
+        let recipe = self
+            .profile
+            .encoders
+            .get(&encoder.name)
+            .cloned()
+            .unwrap_or_default();
         let users_preset = site.text("preset");
         for (name, value) in &recipe.options {
             self.option(site, known, name, value);
@@ -217,19 +253,18 @@ impl Pass<'_> {
     }
 
     /// Ceilings on the encoder's numbers. `kept`: the user chose the preset and it stayed.
-    fn params(
-        &mut self,
-        site: &mut Site<'_>,
-        known: preset::Encoder,
-        recipe: Encoder,
-        kept: bool,
-    ) {
+    fn params(&mut self, site: &mut Site<'_>, known: preset::Encoder, recipe: Encoder, kept: bool) {
         let mut ceilings = recipe.params;
         if let (preset::Encoder::X265, Some(count)) = (known, self.profile.threads.encoder) {
-            ceilings.entry("pools".to_owned()).or_insert(count.on(self.cpus));
+            ceilings
+                .entry("pools".to_owned())
+                .or_insert(count.on(self.cpus));
         }
         // zerolatency turns off what the other numbers are about; a ceiling would turn it on again.
-        if site.text("tune").is_some_and(|tune| tune.contains("zerolatency")) {
+        if site
+            .text("tune")
+            .is_some_and(|tune| tune.contains("zerolatency"))
+        {
             ceilings.retain(|key, _| of_threads(key) == May::Threads);
         }
         let preset = site.text("preset");
@@ -268,8 +303,12 @@ impl Pass<'_> {
         let may = of_threads(key);
         let mut written = false;
         for name in [known.params_option(), "x264opts"] {
-            let Some(text) = site.text(name) else { continue };
-            let Some(number) = param(&text, key) else { continue };
+            let Some(text) = site.text(name) else {
+                continue;
+            };
+            let Some(number) = param(&text, key) else {
+                continue;
+            };
             written = true;
             let heavier = number.parse::<u32>().is_ok_and(|number| number > ceiling);
             if heavier && self.profile.may(may) {

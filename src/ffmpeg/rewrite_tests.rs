@@ -9,7 +9,11 @@ fn run(profile: &str, cpus: u32, line: &str) -> (String, Vec<Change>) {
     let command = Command::parse(&argv).unwrap();
     let rewritten = rewrite(&command, profiles.get(profile).unwrap(), cpus);
     let words = rewritten.command.to_argv();
-    let text = words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let text = words
+        .iter()
+        .map(|word| word.to_str().unwrap())
+        .collect::<Vec<_>>()
+        .join(" ");
     (text, rewritten.changes)
 }
 
@@ -17,7 +21,11 @@ fn run(profile: &str, cpus: u32, line: &str) -> (String, Vec<Change>) {
 fn gives(profile: &str, cpus: u32, line: &str, expected: &str) {
     let (text, changes) = run(profile, cpus, line);
     assert_eq!(text, expected);
-    assert_eq!(changes.is_empty(), line == expected, "a change is told, and only a change: {changes:?}");
+    assert_eq!(
+        changes.is_empty(),
+        line == expected,
+        "a change is told, and only a change: {changes:?}"
+    );
 }
 
 #[test]
@@ -111,9 +119,13 @@ fn x265_has_its_threads_in_its_parameters() {
 #[test]
 fn rate_control_is_never_touched() {
     for profile in ["minimal", "low", "balanced", "high"] {
-        let line = "ffmpeg -i a.mov -c:v libx264 -crf 18 -b:v 4M -maxrate 5M -bufsize 9M -q:a 2 b.mp4";
+        let line =
+            "ffmpeg -i a.mov -c:v libx264 -crf 18 -b:v 4M -maxrate 5M -bufsize 9M -q:a 2 b.mp4";
         let (text, _) = run(profile, 8, line);
-        assert!(text.contains("-crf 18 -b:v 4M -maxrate 5M -bufsize 9M -q:a 2"), "{text}");
+        assert!(
+            text.contains("-crf 18 -b:v 4M -maxrate 5M -bufsize 9M -q:a 2"),
+            "{text}"
+        );
     }
 }
 
@@ -129,14 +141,24 @@ fn zerolatency_keeps_its_meaning() {
 
 #[test]
 fn a_copy_and_an_audio_file_have_no_video_encoder() {
-    gives("low", 8, "ffmpeg -i a.mov -c copy b.mp4", "ffmpeg -threads 1 -i a.mov -c copy b.mp4");
+    gives(
+        "low",
+        8,
+        "ffmpeg -i a.mov -c copy b.mp4",
+        "ffmpeg -threads 1 -i a.mov -c copy b.mp4",
+    );
     gives(
         "minimal",
         8,
         "ffmpeg -i a.mov -vn -c:a libopus b.mka",
         "ffmpeg -threads 1 -i a.mov -vn -c:a libopus b.mka",
     );
-    gives("minimal", 8, "ffmpeg -i a.wav b.flac", "ffmpeg -threads 1 -i a.wav b.flac");
+    gives(
+        "minimal",
+        8,
+        "ffmpeg -i a.wav b.flac",
+        "ffmpeg -threads 1 -i a.wav b.flac",
+    );
 }
 
 #[test]
@@ -180,7 +202,22 @@ fn several_encoders_in_one_output_are_told_apart() {
 #[test]
 fn what_only_asks_for_information_is_left_alone() {
     gives("minimal", 8, "ffmpeg -version", "ffmpeg -version");
-    gives("minimal", 8, "ffmpeg -hide_banner -h encoder=libx264", "ffmpeg -hide_banner -h encoder=libx264");
+    gives(
+        "minimal",
+        8,
+        "ffmpeg -hide_banner -h encoder=libx264",
+        "ffmpeg -hide_banner -h encoder=libx264",
+    );
+}
+
+#[test]
+fn the_passes_of_a_two_pass_encode_keep_their_settings() {
+    gives(
+        "minimal",
+        8,
+        "ffmpeg -i a.mov -c:v libx264 -b:v 2M -pass 2 -preset slow b.mp4",
+        "ffmpeg -threads 1 -i a.mov -c:v libx264 -b:v 2M -pass 2 -preset slow -threads 1 b.mp4",
+    );
 }
 
 #[test]
@@ -197,10 +234,17 @@ fn hardware_encoders_get_no_threads() {
 
 #[test]
 fn montage_1_the_codec_the_preset_and_the_crf_stay() {
-    let (text, _) = run("low", 8, "ffmpeg -i input.mp4 -c:v libx264 -c:a libopus -crf 18 output.mkv");
+    let (text, _) = run(
+        "low",
+        8,
+        "ffmpeg -i input.mp4 -c:v libx264 -c:a libopus -crf 18 output.mkv",
+    );
     assert!(text.contains("-c:v libx264 -c:a libopus -crf 18"), "{text}");
     let (copy, _) = run("low", 8, "ffmpeg -i input.mp4 -c:v copy output.mp4");
-    assert!(copy.contains("-c:v copy output.mp4"), "a copy stays a copy: {copy}");
+    assert!(
+        copy.contains("-c:v copy output.mp4"),
+        "a copy stays a copy: {copy}"
+    );
 }
 
 #[test]
@@ -213,7 +257,10 @@ fn montage_2_no_input_option_stands_with_an_output() {
 
 #[test]
 fn montage_3_nothing_is_put_behind_the_last_output() {
-    for line in ["ffmpeg -i in.mp4 -c:v libx264 -y out.mp4", "ffmpeg -i in.mp4 -c:v libx264 -an out.mp4 -y"] {
+    for line in [
+        "ffmpeg -i in.mp4 -c:v libx264 -y out.mp4",
+        "ffmpeg -i in.mp4 -c:v libx264 -an out.mp4 -y",
+    ] {
         let (text, changes) = run("low", 8, line);
         let behind = text.split("out.mp4").nth(1).unwrap();
         assert!(behind.is_empty() || behind == " -y", "{text}");

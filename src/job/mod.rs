@@ -3,6 +3,7 @@
 //!
 //! Decisions are `core`'s; this is the shell that feeds it numbers and does what it says.
 
+mod heartbeat;
 mod outputs;
 mod plan;
 mod reason;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use crate::config::size::Size;
 
+pub use outputs::kind_name;
 pub use plan::{Job, Plan};
 pub use run::{Finished, run};
 
@@ -47,7 +49,26 @@ pub enum JobError {
     /// The machine's memory could not be read.
     #[error(transparent)]
     Memory(#[from] crate::memory::MemoryError),
-    /// An output could not be prepared or put in its place.
+    /// A profile has a mistake.
+    #[error(transparent)]
+    Config(#[from] crate::config::error::ConfigError),
+    /// There is no profile of this name.
+    #[error(
+        "there is no profile `{name}` ({hint}); a profile file is named with a / or ends in .yaml"
+    )]
+    UnknownProfile {
+        /// What was asked for.
+        name: String,
+        /// What is near.
+        hint: String,
+    },
+    /// There is no profile at all.
+    #[error("there is no profile at all")]
+    NoProfile,
+    /// An output would destroy an input.
+    #[error(transparent)]
+    OverwritesInput(#[from] crate::ffmpeg::target::OverwritesInput),
+    /// A finished output could not be put in its place.
     #[error("{}: {why}", .path.display())]
     Output {
         /// The output.

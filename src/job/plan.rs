@@ -1,16 +1,27 @@
 //! What would be run at each rung of the ladder: the rewritten command, its estimate, its limits.
 
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::{JobError, Request};
 use crate::child::find_program;
-use crate::core::budget;
+use crate::config::profile::{PIDS_MAX, Profile, Profiles};
+use crate::config::size::format_bytes;
+use crate::core::budget::{self, Candidate};
+use crate::ffmpeg::command::{Command, is_ffmpeg};
+use crate::ffmpeg::estimate::{Estimate, estimate};
+use crate::ffmpeg::output::{InputKind, OutputKind};
+use crate::ffmpeg::probe::{MediaInfo, ProbeError, Prober};
+use crate::ffmpeg::rewrite::{Change, Rewritten, rewrite};
+use crate::ffmpeg::target;
 use crate::memory;
 use crate::slice::{Containment, Limits};
 
-/// Threads an unknown command is expected to have: a base, and three per CPU (decoder, filter and encoder pools).
+/// Threads a command is expected to have, for RLIMIT_DATA: a base, and three per CPU (decoder, filter and encoder
+/// pools).
 const THREADS_BASE: u64 = 16;
+const THREADS_PER_CPU: u64 = 3;
 
 /// A command with everything that was found out before its first attempt.
 #[derive(Debug)]
@@ -19,6 +30,8 @@ pub struct Job {
     pub command: Vec<OsString>,
     /// The executable that was found for it.
     pub program: PathBuf,
+    /// The same typed, when it is an FFmpeg command that will write something.
+    pub ffmpeg: Option<Command>,
     /// The plans, from the heaviest to the lightest; at least one.
     pub rungs: Vec<Plan>,
     /// The rung to start on.
@@ -38,29 +51,267 @@ pub struct Job {
 pub struct Plan {
     /// The profile; none for a command that is not rewritten.
     pub profile: Option<String>,
+    /// The command, when it is FFmpeg's.
+    pub ffmpeg: Option<Command>,
     /// What is run, with the outputs as the user named them.
     pub argv: Vec<OsString>,
+    /// What the profile changed.
+    pub changes: Vec<Change>,
+    /// What it is expected to need; none when nothing is known.
+    pub estimate: Option<Estimate>,
     /// What the slice is limited to.
     pub limits: Limits,
     /// The profile's own ceiling of the limit, bytes.
     pub ceiling_bytes: Option<u64>,
 }
-impl Plan { 
-    /// x
-    pub fn estimate_bytes(&self) -> Option<u64> { None } }
-impl Job {
-    /// x
-    pub fn announce(&self, _c: Containment) {}
-    /// x
-    pub fn prepare(command: Vec<OsString>, request: &Request, floor: u64) -> Result<Job, JobError> {
-        let program = find_program(&command[0])?;
-        let machine = memory::machine()?;
-        let budget_bytes = budget::budget(machine.total_bytes, machine.available_bytes);
-        let asked_bytes = request.memory.map(|size| size.resolve(machine.total_bytes).max(floor));
-        let cpus = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-        let limits = Limits { memory_bytes: asked_bytes.unwrap_or(budget_bytes).max(floor), pids_max: 4096, expected_threads: THREADS_BASE + 3 * cpus };
-        let plan = Plan { profile: None, argv: command.clone(), limits, ceiling_bytes: None };
-        let repeatable = !super::run::is_pipe(std::io::stdin()) && !super::run::is_pipe(std::io::stdout());
-        Ok(Job { command, program, rungs: vec![plan], first: 0, repeatable, asked_bytes, budget_bytes, available_bytes: machine.available_bytes })
+
+impl Plan {
+    /// Bytes it is expected to peak at.
+    pub fn estimate_bytes(&self) -> Option<u64> {
+        self.estimate.as_ref().map(|estimate| estimate.bytes)
     }
+}
+
+/// What the machine gives.
+struct Machine {
+    total_bytes: u64,
+    budget_bytes: u64,
+    cpus: u32,
+    floor_bytes: u64,
+}
+
+impl Job {
+    /// Finds everything out that the first attempt needs. `floor_bytes` is the smallest limit that is sensible.
+    ///
+    /// # Errors
+    /// When the program or profile is not there, or the machine's memory cannot be read.
+    pub fn prepare(
+        command: Vec<OsString>,
+        request: &Request,
+        floor_bytes: u64,
+    ) -> Result<Job, JobError> {
+        let program = find_program(command.first().map_or(OsStr::new(""), OsString::as_os_str))?;
+        let memory = memory::machine()?;
+        let cpus = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let machine = Machine {
+            total_bytes: memory.total_bytes,
+            budget_bytes: budget::budget(memory.total_bytes, memory.available_bytes),
+            cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            floor_bytes,
+        };
+        let asked_bytes = request.memory.map(|size| size.resolve(machine.total_bytes));
+        if let Some(asked) = asked_bytes.filter(|asked| *asked < floor_bytes) {
+            let (asked, floor) = (format_bytes(asked), format_bytes(floor_bytes));
+            log::warn!(
+                "the limit {asked} is raised to {floor}: below it a child that only writes files is killed"
+            );
+        }
+        // What FFmpeg itself will refuse to read is for FFmpeg to refuse.
+        let ffmpeg = is_ffmpeg(command.first().map_or(OsStr::new(""), OsString::as_os_str))
+            .then(|| Command::parse(&command).ok())
+            .flatten()
+            .filter(|command| !command.is_informational());
+        let rungs = match &ffmpeg {
+            Some(ffmpeg) => machine.rungs(ffmpeg, request, asked_bytes)?,
+            None => vec![machine.plain(&command, asked_bytes)],
+        };
+        let first = match request.profile {
+            Some(_) => 0,
+            None => {
+                let candidates: Vec<Candidate> = rungs.iter().map(Candidate::from).collect();
+                budget::highest_that_fits(&candidates, machine.budget_bytes).unwrap_or(0)
+            }
+        };
+        Ok(Job {
+            repeatable: ffmpeg.as_ref().map_or_else(streams_repeatable, repeatable),
+            command,
+            program,
+            ffmpeg,
+            rungs,
+            first,
+            asked_bytes,
+            budget_bytes: machine.budget_bytes,
+            available_bytes: memory.available_bytes,
+        })
+    }
+
+    /// The plan to start with.
+    pub fn first_plan(&self) -> Option<&Plan> {
+        self.rungs.get(self.first)
+    }
+
+    /// Says in one line what is about to be run, when it is an FFmpeg command.
+    pub fn announce(&self, containment: Containment) {
+        let (Some(_), Some(plan)) = (&self.ffmpeg, self.first_plan()) else {
+            return;
+        };
+        let profile = plan.profile.as_deref().unwrap_or("no");
+        let limit = format_bytes(plan.limits.memory_bytes);
+        let estimate = plan.estimate_bytes().map_or_else(
+            || "no estimate".to_owned(),
+            |bytes| format!("estimate {}", format_bytes(bytes)),
+        );
+        log::info!("{profile} profile, {estimate}, limit {limit} ({containment})");
+        for change in &plan.changes {
+            let from = change
+                .from
+                .as_deref()
+                .map_or(String::new(), |from| format!("{from} -> "));
+            log::debug!("{} {from}{}: {}", change.option, change.to, change.why);
+        }
+        if !self.repeatable {
+            log::debug!("an input or output is a pipe or device: run once, whatever happens");
+        }
+    }
+}
+
+impl From<&Plan> for Candidate {
+    fn from(plan: &Plan) -> Candidate {
+        Candidate {
+            estimate_bytes: plan.estimate_bytes(),
+            limit_bytes: plan.limits.memory_bytes,
+        }
+    }
+}
+
+impl Machine {
+    fn limits(&self, asked: Option<u64>, ceiling: Option<u64>, pids_max: u64) -> Limits {
+        let memory_bytes = budget::limit(asked, self.budget_bytes, ceiling).max(self.floor_bytes);
+        let expected_threads = THREADS_BASE + THREADS_PER_CPU * u64::from(self.cpus);
+        Limits {
+            memory_bytes,
+            pids_max,
+            expected_threads,
+        }
+    }
+
+    /// The only plan of a command that is not FFmpeg's.
+    fn plain(&self, command: &[OsString], asked: Option<u64>) -> Plan {
+        Plan {
+            profile: None,
+            ffmpeg: None,
+            argv: command.to_vec(),
+            changes: Vec::new(),
+            estimate: None,
+            limits: self.limits(asked, None, PIDS_MAX),
+            ceiling_bytes: None,
+        }
+    }
+
+    /// The plans of an FFmpeg command; a profile that would run the same under the same limit as a heavier one is
+    /// no rung of its own.
+    fn rungs(
+        &self,
+        command: &Command,
+        request: &Request,
+        asked: Option<u64>,
+    ) -> Result<Vec<Plan>, JobError> {
+        let inputs = probe(command);
+        if request.no_rewrite {
+            let plan = self.plain(&command.to_argv(), asked);
+            let estimate = estimate(command, &inputs, self.cpus);
+            let ffmpeg = Some(command.clone());
+            return Ok(vec![Plan {
+                ffmpeg,
+                estimate: Some(estimate),
+                ..plan
+            }]);
+        }
+        let profiles = Profiles::load(&Profiles::directories())?;
+        let start = match &request.profile {
+            Some(name) => chosen(&profiles, name)?,
+            None => profiles.heaviest().cloned().ok_or(JobError::NoProfile)?,
+        };
+        let mut rungs: Vec<Plan> = Vec::new();
+        for profile in profiles.down_from(&start) {
+            let plan = self.rung(command, &inputs, profile, asked);
+            let same = |last: &Plan| last.argv == plan.argv && last.limits == plan.limits;
+            if !rungs.last().is_some_and(same) {
+                rungs.push(plan);
+            }
+        }
+        Ok(rungs)
+    }
+
+    fn rung(
+        &self,
+        command: &Command,
+        inputs: &[Option<MediaInfo>],
+        profile: &Profile,
+        asked: Option<u64>,
+    ) -> Plan {
+        let Rewritten { command, changes } = rewrite(command, profile, self.cpus);
+        let ceiling_bytes = profile
+            .memory_max
+            .map(|size| size.resolve(self.total_bytes));
+        Plan {
+            profile: Some(profile.name.clone()),
+            argv: command.to_argv(),
+            estimate: Some(estimate(&command, inputs, self.cpus)),
+            ffmpeg: Some(command),
+            changes,
+            limits: self.limits(asked, ceiling_bytes, profile.pids_max),
+            ceiling_bytes,
+        }
+    }
+}
+
+/// A profile by its name, or from its file.
+fn chosen(profiles: &Profiles, name: &OsStr) -> Result<Profile, JobError> {
+    let is_file = name.as_bytes().contains(&b'/')
+        || Path::new(name)
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    if is_file {
+        return Ok(Profile::read(Path::new(name))?);
+    }
+    let name = name.to_string_lossy();
+    profiles
+        .get(&name)
+        .cloned()
+        .ok_or_else(|| JobError::UnknownProfile {
+            hint: profiles.suggestion(&name).unwrap_or_default(),
+            name: name.into_owned(),
+        })
+}
+
+/// What the inputs hold. An input that cannot be probed has no part in the estimate; FFmpeg will say what is wrong
+/// with it.
+fn probe(command: &Command) -> Vec<Option<MediaInfo>> {
+    let prober = Prober::default();
+    let mut missing = false;
+    let mut one = |group| {
+        if missing {
+            return None;
+        }
+        prober.probe(group).unwrap_or_else(|error| {
+            missing = matches!(error, ProbeError::Missing { .. });
+            log::debug!("{error}");
+            None
+        })
+    };
+    command.inputs().map(&mut one).collect()
+}
+
+/// Whether an FFmpeg command can be run again: what went through a pipe, to a device or over the network cannot
+/// be had back.
+fn repeatable(command: &Command) -> bool {
+    let input = |group| {
+        !matches!(
+            target::examine_input(group),
+            InputKind::Pipe | InputKind::Device
+        )
+    };
+    let output = |group| {
+        !matches!(
+            target::examine(group),
+            OutputKind::Pipe | OutputKind::Device | OutputKind::Url
+        )
+    };
+    command.inputs().all(input) && command.outputs().all(output)
+}
+
+/// The same for any other command, of which only its streams are known.
+fn streams_repeatable() -> bool {
+    !super::run::is_pipe(std::io::stdin()) && !super::run::is_pipe(std::io::stdout())
 }

@@ -6,20 +6,39 @@ use crate::core::ladder::Outcome;
 use crate::sys::WaitStatus;
 
 /// The sentence, when the child did not simply exit.
-pub fn sentence(outcome: Outcome, ended: &Ended, limit_bytes: u64, peak_bytes: u64) -> Option<String> {
+pub fn sentence(
+    outcome: Outcome,
+    ended: &Ended,
+    limit_bytes: u64,
+    peak_bytes: u64,
+) -> Option<String> {
     let limit = format_bytes(limit_bytes);
     Some(match outcome {
         Outcome::Exited => return None,
         Outcome::Oom => {
-            format!("stopped at its own memory limit of {limit} (peak {})", format_bytes(peak_bytes))
+            format!(
+                "stopped at its own memory limit of {limit} (peak {})",
+                format_bytes(peak_bytes)
+            )
         }
         Outcome::Pressure => {
-            format!("stopped because the machine's memory was full, at {} of its {limit}", format_bytes(peak_bytes))
+            format!(
+                "stopped because the machine's memory was full, at {} of its {limit}",
+                format_bytes(peak_bytes)
+            )
         }
-        Outcome::Stalled => format!("stopped after no progress for too long, {} s after its start", seconds(ended)),
-        Outcome::Timeout => format!("stopped at the timeout, {} s after its start", seconds(ended)),
+        Outcome::Stalled => format!(
+            "stopped after no progress for too long, {} s after its start",
+            seconds(ended)
+        ),
+        Outcome::Timeout => format!(
+            "stopped at the timeout, {} s after its start",
+            seconds(ended)
+        ),
         Outcome::Signaled => match ended.status {
-            WaitStatus::Signaled(number) => format!("killed by {}, which ffwarden did not send", name(number)),
+            WaitStatus::Signaled(number) => {
+                format!("killed by {}, which ffwarden did not send", name(number))
+            }
             WaitStatus::Exited(_) => return None,
         },
     })
@@ -30,6 +49,8 @@ fn seconds(ended: &Ended) -> String {
 }
 
 fn name(number: i32) -> String {
-    nix::sys::signal::Signal::try_from(number)
-        .map_or_else(|_| format!("signal {number}"), |signal| signal.as_str().to_owned())
+    nix::sys::signal::Signal::try_from(number).map_or_else(
+        |_| format!("signal {number}"),
+        |signal| signal.as_str().to_owned(),
+    )
 }

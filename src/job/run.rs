@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use nix::sys::stat::{SFlag, fstat};
 
+use super::heartbeat::FfmpegHeartbeat;
 use super::outputs::{Outputs, Prepared};
 use super::{Job, JobError, Plan, Request, reason, wait};
-use crate::child::{Cause, Ended, GuardLink, Heartbeat, IoHeartbeat, Launch, Signals, Verdict, Watch};
+use crate::child::{
+    Cause, Ended, GuardLink, Heartbeat, IoHeartbeat, Launch, Signals, Verdict, Watch,
+};
 use crate::core::budget;
 use crate::core::ladder::{GiveUp, Ladder, Next, Outcome};
 
@@ -56,20 +59,37 @@ pub fn run(
         Prepared::Outputs(outputs) => outputs,
         // The user answered FFmpeg's question with no; FFmpeg's words and exit code.
         Prepared::NotOverwriting => {
-            return Ok(Finished { verdict: Verdict::Exit(1), attempts: vec![], outputs: vec![], gave_up: None });
+            return Ok(Finished {
+                verdict: Verdict::Exit(1),
+                attempts: vec![],
+                outputs: vec![],
+                gave_up: None,
+            });
         }
     };
     let mut ladder = Ladder::new(job.rungs.len(), job.first, request.retries, job.repeatable);
-    let terminal = std::io::stdin().is_terminal().then(|| nix::sys::termios::tcgetattr(std::io::stdin()).ok());
-    let mut run =
-        Run { job, request, container, guard, signals: Signals::receive()?, terminal: terminal.flatten() };
+    let terminal = std::io::stdin()
+        .is_terminal()
+        .then(|| nix::sys::termios::tcgetattr(std::io::stdin()).ok());
+    let mut run = Run {
+        job,
+        request,
+        container,
+        guard,
+        signals: Signals::receive()?,
+        terminal: terminal.flatten(),
+    };
     let mut attempts = Vec::new();
     loop {
         let plan = &job.rungs[ladder.rung()];
         let (attempt, ended) = run.attempt(plan, &mut outputs, &ladder)?;
         let outcome = attempt.outcome;
         attempts.push(attempt);
-        let next = if ended.interrupted { Next::Done } else { ladder.after(outcome, jitter()) };
+        let next = if ended.interrupted {
+            Next::Done
+        } else {
+            ladder.after(outcome, jitter())
+        };
         let (verdict, gave_up) = match next {
             Next::Retry { rung, after } => {
                 run.say_retry(&attempts, &job.rungs[rung], after);
@@ -81,7 +101,12 @@ pub fn run(
             Next::Done => (verdict(outcome, ended.status), None),
             Next::GiveUp(reason) => (Verdict::Exit(crate::cli::FAILED), Some(reason)),
         };
-        return Ok(Finished { verdict, outputs: outputs.report(), attempts, gave_up });
+        return Ok(Finished {
+            verdict,
+            outputs: outputs.report(),
+            attempts,
+            gave_up,
+        });
     }
 }
 
@@ -94,10 +119,21 @@ fn verdict(outcome: Outcome, status: WaitStatus) -> Verdict {
 }
 
 impl Run<'_> {
-    fn attempt(&mut self, plan: &Plan, outputs: &mut Outputs, ladder: &Ladder) -> Result<(Attempt, Ended), JobError> {
-        let limits = if ladder.is_first() { plan.limits } else { self.limits(plan)? };
-        let command = outputs.begin(plan)?;
-        outputs.temporaries().for_each(|path| self.guard.file_made(path));
+    fn attempt(
+        &mut self,
+        plan: &Plan,
+        outputs: &mut Outputs,
+        ladder: &Ladder,
+    ) -> Result<(Attempt, Ended), JobError> {
+        let limits = if ladder.is_first() {
+            plan.limits
+        } else {
+            self.limits(plan)?
+        };
+        let command = outputs.begin(plan);
+        outputs
+            .temporaries()
+            .for_each(|path| self.guard.file_made(path));
         let dir = self.container.next_dir();
         dir.iter().for_each(|dir| self.guard.cgroup_made(dir));
         let mut slice = self.container.slice(&limits)?;
@@ -119,7 +155,9 @@ impl Run<'_> {
             outputs.discard();
             Ok(())
         };
-        temporaries.iter().for_each(|path| self.guard.file_done(path));
+        temporaries
+            .iter()
+            .for_each(|path| self.guard.file_done(path));
         settled?;
         let (exit_code, signal) = match ended.status {
             WaitStatus::Exited(code) => (Some(code), None),
@@ -150,12 +188,25 @@ impl Run<'_> {
         }
         let machine = memory::machine()?;
         let now = budget::budget(machine.total_bytes, machine.available_bytes);
-        let memory_bytes = budget::limit(None, now, plan.ceiling_bytes).max(self.container.memory_floor());
-        Ok(Limits { memory_bytes, ..plan.limits })
+        let memory_bytes =
+            budget::limit(None, now, plan.ceiling_bytes).max(self.container.memory_floor());
+        Ok(Limits {
+            memory_bytes,
+            ..plan.limits
+        })
     }
 
-    fn watch(&mut self, slice: &mut dyn Slice, argv: Vec<OsString>, ladder: &Ladder) -> Result<Ended, JobError> {
-        let mut launch = Launch { path: self.job.program.clone(), argv, keep_fd: None };
+    fn watch(
+        &mut self,
+        slice: &mut dyn Slice,
+        argv: Vec<OsString>,
+        ladder: &Ladder,
+    ) -> Result<Ended, JobError> {
+        let mut launch = Launch {
+            path: self.job.program.clone(),
+            argv,
+            keep_fd: None,
+        };
         let mut heartbeat: Option<Box<dyn Heartbeat>> = None;
         if self.request.stall_timeout.is_some() {
             heartbeat = Some(self.heartbeat(&mut launch)?);
@@ -164,8 +215,13 @@ impl Run<'_> {
             (Some(limit), Some(heartbeat)) => Some((limit, &mut **heartbeat as &mut dyn Heartbeat)),
             _ => None,
         };
-        let watch =
-            Watch { slice, signals: &mut self.signals, guard: self.guard, timeout: self.request.timeout, stall };
+        let watch = Watch {
+            slice,
+            signals: &mut self.signals,
+            guard: self.guard,
+            timeout: self.request.timeout,
+            stall,
+        };
         let started = || {
             if !ladder.may_repeat() {
                 let_go_of_pipes();
@@ -176,7 +232,14 @@ impl Run<'_> {
 
     /// FFmpeg tells its progress when asked to; of any other command only its I/O is seen.
     fn heartbeat(&self, launch: &mut Launch) -> Result<Box<dyn Heartbeat>, JobError> {
-        let _ = launch; Ok(Box::new(IoHeartbeat))
+        let ffmpeg = self.job.ffmpeg.as_ref();
+        if ffmpeg.is_none_or(|command| command.has_global("progress")) {
+            return Ok(Box::new(IoHeartbeat));
+        }
+        let (heartbeat, child_end) = FfmpegHeartbeat::open()?;
+        launch.argv = FfmpegHeartbeat::asked(&launch.argv, &child_end);
+        launch.keep_fd = Some(child_end);
+        Ok(Box::new(heartbeat))
     }
 
     /// FFmpeg puts the terminal into raw mode and puts it back when it ends; a killed one cannot.
@@ -185,7 +248,8 @@ impl Run<'_> {
             let stdin = std::io::stdin();
             // tcsetattr from the background would stop us.
             if nix::unistd::tcgetpgrp(&stdin).is_ok_and(|group| group == nix::unistd::getpgrp())
-                && let Err(errno) = nix::sys::termios::tcsetattr(&stdin, nix::sys::termios::SetArg::TCSANOW, before)
+                && let Err(errno) =
+                    nix::sys::termios::tcsetattr(&stdin, nix::sys::termios::SetArg::TCSANOW, before)
             {
                 log::debug!("cannot restore the terminal: {errno}");
             }
@@ -193,12 +257,21 @@ impl Run<'_> {
     }
 
     fn say_retry(&self, attempts: &[Attempt], next: &Plan, after: Duration) {
-        let reason = attempts.last().and_then(|attempt| attempt.reason.as_deref()).unwrap_or("stopped");
-        let profile = next.profile.as_deref().map_or(String::new(), |name| format!(" with profile {name}"));
-        let wait = if after.is_zero() { String::new() } else { format!(" in {:.0} s", after.as_secs_f64()) };
+        let reason = attempts
+            .last()
+            .and_then(|attempt| attempt.reason.as_deref())
+            .unwrap_or("stopped");
+        let profile = next
+            .profile
+            .as_deref()
+            .map_or(String::new(), |name| format!(" with profile {name}"));
+        let wait = if after.is_zero() {
+            String::new()
+        } else {
+            format!(" in {:.0} s", after.as_secs_f64())
+        };
         log::warn!("{reason}; trying again{profile}{wait}");
     }
-
 }
 
 /// What an attempt's end means.
@@ -228,7 +301,13 @@ fn jitter() -> f64 {
 
 /// A reader or writer at the other end of a pipe must not wait for us when the child has closed its end.
 fn let_go_of_pipes() {
-    let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") else { return };
+    let Ok(null) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    else {
+        return;
+    };
     if is_pipe(std::io::stdin()) {
         let _still_open = nix::unistd::dup2_stdin(&null);
     }

@@ -15,7 +15,10 @@ pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> bool {
         if left.is_zero() {
             return true;
         }
-        let mut fds = [PollFd::new(signals.fd(), PollFlags::POLLIN), PollFd::new(guard.fd(), PollFlags::empty())];
+        let mut fds = [
+            PollFd::new(signals.fd(), PollFlags::POLLIN),
+            PollFd::new(guard.fd(), PollFlags::empty()),
+        ];
         let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
         // An interruption is a signal, and that is looked at below.
         let _interrupted = poll(&mut fds, timeout);
@@ -23,9 +26,16 @@ pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> bool {
             return false;
         }
         let ends = |signal| {
-            matches!(signal, Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT)
+            matches!(
+                signal,
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
+            )
         };
-        if signals.pending().iter().any(|received| ends(received.signal)) {
+        if signals
+            .pending()
+            .iter()
+            .any(|received| ends(received.signal))
+        {
             return false;
         }
     }

@@ -15,10 +15,19 @@ use super::{Machine, MemoryError};
 /// # Errors
 /// When `/proc/meminfo` is missing or has no `MemAvailable` (kernels before 3.14).
 pub fn machine() -> Result<Machine, MemoryError> {
-    let unreadable = |why: String| MemoryError::Unreadable { what: "/proc/meminfo".into(), why };
+    let unreadable = |why: String| MemoryError::Unreadable {
+        what: "/proc/meminfo".into(),
+        why,
+    };
     let meminfo = Meminfo::current().map_err(|error| unreadable(error.to_string()))?;
-    let available = meminfo.mem_available.ok_or_else(|| unreadable("no MemAvailable line".into()))?;
-    let mut machine = Machine { total_bytes: meminfo.mem_total, available_bytes: available, bound_by: None };
+    let available = meminfo
+        .mem_available
+        .ok_or_else(|| unreadable("no MemAvailable line".into()))?;
+    let mut machine = Machine {
+        total_bytes: meminfo.mem_total,
+        available_bytes: available,
+        bound_by: None,
+    };
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     for bound in bounds(&own, Path::new("/sys/fs/cgroup"), machine.total_bytes) {
         machine.apply(&bound);
@@ -56,7 +65,9 @@ impl Machine {
             self.total_bytes = bound.limit;
             self.bound_by = Some(bound.file.display().to_string());
         }
-        self.available_bytes = self.available_bytes.min(bound.limit.saturating_sub(bound.needs));
+        self.available_bytes = self
+            .available_bytes
+            .min(bound.limit.saturating_sub(bound.needs));
     }
 }
 
@@ -66,15 +77,25 @@ fn bounds(proc_self_cgroup: &str, mount: &Path, total: u64) -> Vec<Bound> {
     let mut found = Vec::new();
     for line in proc_self_cgroup.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
             continue;
         };
         let relative = Path::new(path.trim_start_matches('/'));
         if controllers.is_empty() {
-            found.extend(relative.ancestors().filter_map(|dir| bound_v2(&mount.join(dir), total)));
+            found.extend(
+                relative
+                    .ancestors()
+                    .filter_map(|dir| bound_v2(&mount.join(dir), total)),
+            );
         } else if controllers.split(',').any(|name| name == "memory") {
             let root = mount.join("memory");
-            found.extend(relative.ancestors().filter_map(|dir| bound_v1(&root.join(dir), total)));
+            found.extend(
+                relative
+                    .ancestors()
+                    .filter_map(|dir| bound_v1(&root.join(dir), total)),
+            );
         }
     }
     found
@@ -93,14 +114,21 @@ fn bound_v2(dir: &Path, total: u64) -> Option<Bound> {
         return None;
     }
     let stat = fs::read_to_string(dir.join("memory.stat")).ok()?;
-    Some(Bound { file: dir.join(name), limit, needs: needs_from_stat(&stat) })
+    Some(Bound {
+        file: dir.join(name),
+        limit,
+        needs: needs_from_stat(&stat),
+    })
 }
 
 fn bound_v1(dir: &Path, total: u64) -> Option<Bound> {
     let file = dir.join("memory.limit_in_bytes");
     let limit = number(&file).filter(|limit| *limit < total)?;
     let stat = fs::read_to_string(dir.join("memory.stat")).ok()?;
-    let needs = ["total_rss", "total_shmem", "total_unevictable"].iter().filter_map(|key| value(&stat, key)).sum();
+    let needs = ["total_rss", "total_shmem", "total_unevictable"]
+        .iter()
+        .filter_map(|key| value(&stat, key))
+        .sum();
     Some(Bound { file, limit, needs })
 }
 
@@ -109,13 +137,20 @@ fn bound_v1(dir: &Path, total: u64) -> Option<Bound> {
 pub fn needs_from_stat(stat: &str) -> u64 {
     let get = |key| value(stat, key).unwrap_or(0);
     // `kernel` is in memory.stat since 5.18; slabs, stacks and page tables make up most of it before.
-    let kernel = value(stat, "kernel").unwrap_or_else(|| get("slab") + get("kernel_stack") + get("pagetables"));
+    let kernel = value(stat, "kernel")
+        .unwrap_or_else(|| get("slab") + get("kernel_stack") + get("pagetables"));
     get("anon") + get("shmem") + get("unevictable") + kernel.saturating_sub(get("slab_reclaimable"))
 }
 
 /// The number behind `key` in a file of `key number` lines.
 pub fn value(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 fn number(file: &Path) -> Option<u64> {
@@ -137,15 +172,26 @@ mod tests {
         let (parent, own) = (root.path().join("a"), root.path().join("a/b"));
         write(&parent, "memory.max", "1000000\n");
         write(&parent, "memory.high", "max\n");
-        write(&parent, "memory.stat", "anon 300000\nfile 600000\nshmem 100000\nkernel 50000\nslab_reclaimable 20000\n");
+        write(
+            &parent,
+            "memory.stat",
+            "anon 300000\nfile 600000\nshmem 100000\nkernel 50000\nslab_reclaimable 20000\n",
+        );
         write(&own, "memory.max", "max\n");
         write(&own, "memory.high", "max\n");
         write(&own, "memory.stat", "anon 1\n");
         let bounds = bounds("0::/a/b\n", root.path(), 8_000_000);
-        let mut machine = Machine { total_bytes: 8_000_000, available_bytes: 5_000_000, bound_by: None };
+        let mut machine = Machine {
+            total_bytes: 8_000_000,
+            available_bytes: 5_000_000,
+            bound_by: None,
+        };
         bounds.iter().for_each(|bound| machine.apply(bound));
         assert_eq!(machine.total_bytes, 1_000_000);
-        assert_eq!(machine.available_bytes, 1_000_000 - 300_000 - 100_000 - 30_000);
+        assert_eq!(
+            machine.available_bytes,
+            1_000_000 - 300_000 - 100_000 - 30_000
+        );
         assert!(machine.bound_by.unwrap().ends_with("a/memory.max"));
     }
 
@@ -158,14 +204,23 @@ mod tests {
         let top = root.path().join("memory");
         write(&top, "memory.limit_in_bytes", "9223372036854771712\n");
         write(&top, "memory.stat", "total_rss 500\n");
-        let mut machine = Machine { total_bytes: 10_000, available_bytes: 9_000, bound_by: None };
-        bounds("4:memory:/job\n0::/\n", root.path(), 10_000).iter().for_each(|bound| machine.apply(bound));
+        let mut machine = Machine {
+            total_bytes: 10_000,
+            available_bytes: 9_000,
+            bound_by: None,
+        };
+        bounds("4:memory:/job\n0::/\n", root.path(), 10_000)
+            .iter()
+            .for_each(|bound| machine.apply(bound));
         assert_eq!((machine.total_bytes, machine.available_bytes), (2000, 1500));
     }
 
     #[test]
     fn keys_are_matched_whole() {
-        assert_eq!(value("oom_kill_x 1\noom 2\noom_kill 3\n", "oom_kill"), Some(3));
+        assert_eq!(
+            value("oom_kill_x 1\noom 2\noom_kill 3\n", "oom_kill"),
+            Some(3)
+        );
         assert_eq!(value("oom 2\n", "oom_kill"), None);
     }
 }

@@ -7,9 +7,16 @@ use super::{Machine, MemoryError};
 /// # Errors
 /// When sysctl or the Mach host port refuse.
 pub fn machine() -> Result<Machine, MemoryError> {
-    let (total_bytes, available_bytes) = crate::sys::macos::machine_bytes()
-        .map_err(|error| MemoryError::Unreadable { what: "host_statistics64".into(), why: error.to_string() })?;
-    Ok(Machine { total_bytes, available_bytes, bound_by: None })
+    let (total_bytes, available_bytes) =
+        crate::sys::macos::machine_bytes().map_err(|error| MemoryError::Unreadable {
+            what: "host_statistics64".into(),
+            why: error.to_string(),
+        })?;
+    Ok(Machine {
+        total_bytes,
+        available_bytes,
+        bound_by: None,
+    })
 }
 
 /// Swap grows as needed on macOS; there is no fixed total.

@@ -34,7 +34,10 @@ mod linux {
     impl Tree {
         /// The descendants of `root`, itself not among them.
         pub fn below(root: nix::unistd::Pid) -> Tree {
-            Tree { root: root.as_raw(), page_bytes: procfs::page_size() }
+            Tree {
+                root: root.as_raw(),
+                page_bytes: procfs::page_size(),
+            }
         }
 
         /// All descendants alive now. A process that ends while we look is left out.
@@ -45,7 +48,9 @@ mod linux {
                 if found.contains_key(&pid) {
                     continue;
                 }
-                let Ok(process) = Process::new(pid) else { continue };
+                let Ok(process) = Process::new(pid) else {
+                    continue;
+                };
                 open.extend(children_of(&process));
                 found.insert(pid, process);
             }
@@ -87,7 +92,10 @@ mod linux {
 
         /// Sends a signal to every descendant, each named by a pidfd.
         pub fn signal(&self, signal: Signal) -> usize {
-            self.members().values().filter(|process| self.signal_one(process, signal)).count()
+            self.members()
+                .values()
+                .filter(|process| self.signal_one(process, signal))
+                .count()
         }
 
         /// Kills all descendants. Each is stopped before any is killed, so that a fork bomb cannot outrun us.
@@ -110,27 +118,39 @@ mod linux {
 
         /// A pidfd is opened first; only then is the process looked at again, so a reused PID is not signalled.
         fn signal_one(&self, process: &Process, signal: Signal) -> bool {
-            let Some(pid) = Pid::from_raw(process.pid) else { return false };
-            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return false };
+            let Some(pid) = Pid::from_raw(process.pid) else {
+                return false;
+            };
+            let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+                return false;
+            };
             if !is_alive(process) {
                 return false;
             }
-            let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else { return false };
+            let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else {
+                return false;
+            };
             pidfd_send_signal(pidfd, number).is_ok()
         }
     }
 
     fn is_alive(process: &Process) -> bool {
-        process.stat().is_ok_and(|stat| stat.state != 'Z' && stat.state != 'X')
+        process
+            .stat()
+            .is_ok_and(|stat| stat.state != 'Z' && stat.state != 'X')
     }
 
     fn children(pid: i32) -> Vec<i32> {
-        Process::new(pid).map(|process| children_of(&process)).unwrap_or_default()
+        Process::new(pid)
+            .map(|process| children_of(&process))
+            .unwrap_or_default()
     }
 
     /// Children belong to the thread that forked them.
     fn children_of(process: &Process) -> Vec<i32> {
-        let Ok(tasks) = process.tasks() else { return Vec::new() };
+        let Ok(tasks) = process.tasks() else {
+            return Vec::new();
+        };
         tasks
             .filter_map(Result::ok)
             .filter_map(|task| task.children().ok())
@@ -157,7 +177,9 @@ mod macos {
     impl Tree {
         /// The descendants of `root`, itself not among them.
         pub fn below(root: Pid) -> Tree {
-            Tree { root: root.as_raw() }
+            Tree {
+                root: root.as_raw(),
+            }
         }
 
         fn members(&self) -> Vec<i32> {
@@ -186,13 +208,22 @@ mod macos {
 
         /// What the tree has read and written.
         pub fn activity(&self) -> Usage {
-            let io = self.members().into_iter().filter_map(|pid| crate::sys::macos::disk_io_bytes(pid).ok());
-            Usage { io_bytes: io.sum(), ..Usage::default() }
+            let io = self
+                .members()
+                .into_iter()
+                .filter_map(|pid| crate::sys::macos::disk_io_bytes(pid).ok());
+            Usage {
+                io_bytes: io.sum(),
+                ..Usage::default()
+            }
         }
 
         /// Sends a signal to every descendant.
         pub fn signal(&self, signal: Signal) -> usize {
-            self.members().into_iter().filter(|pid| kill(Pid::from_raw(*pid), signal).is_ok()).count()
+            self.members()
+                .into_iter()
+                .filter(|pid| kill(Pid::from_raw(*pid), signal).is_ok())
+                .count()
         }
 
         /// Kills all descendants.

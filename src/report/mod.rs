@@ -91,7 +91,9 @@ impl Report {
     /// What the file system said.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         let partial = partial_name(path);
-        let result = self.write_to(&partial).and_then(|()| fs::rename(&partial, path));
+        let result = self
+            .write_to(&partial)
+            .and_then(|()| fs::rename(&partial, path));
         if result.is_err() {
             let _nothing_to_remove = fs::remove_file(&partial);
         }
@@ -119,7 +121,11 @@ fn partial_name(path: &Path) -> PathBuf {
 
 /// JSON has no bytes: what is not UTF-8 is shown with replacement characters.
 fn words<S: Serializer>(words: &[OsString], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(words.iter().map(|word| String::from_utf8_lossy(word.as_bytes())))
+    serializer.collect_seq(
+        words
+            .iter()
+            .map(|word| String::from_utf8_lossy(word.as_bytes())),
+    )
 }
 
 fn word<S: Serializer>(word: &OsString, serializer: S) -> Result<S::Ok, S::Error> {

@@ -41,7 +41,11 @@ impl CgroupSlice {
     ///
     /// # Errors
     /// When a file is missing or refuses, or a limit did not take. The directory is then removed again.
-    pub fn create(dir: PathBuf, containment: Containment, limits: &Limits) -> Result<CgroupSlice, SliceError> {
+    pub fn create(
+        dir: PathBuf,
+        containment: Containment,
+        limits: &Limits,
+    ) -> Result<CgroupSlice, SliceError> {
         fs::create_dir(&dir).map_err(|source| file_error("create", &dir, source))?;
         Self::set_up(&dir, containment, limits).inspect_err(|_| {
             // The error to report is the first one; an empty cgroup left behind is swept by the next start.
@@ -49,11 +53,21 @@ impl CgroupSlice {
         })
     }
 
-    fn set_up(dir: &Path, containment: Containment, limits: &Limits) -> Result<CgroupSlice, SliceError> {
+    fn set_up(
+        dir: &Path,
+        containment: Containment,
+        limits: &Limits,
+    ) -> Result<CgroupSlice, SliceError> {
         if !dir.join("memory.max").exists() {
-            return Err(SliceError::NoController { path: dir.to_owned(), controller: "memory" });
+            return Err(SliceError::NoController {
+                path: dir.to_owned(),
+                controller: "memory",
+            });
         }
-        set(&dir.join("memory.max"), &whole_pages(limits.memory_bytes.max(super::CGROUP_MEMORY_FLOOR)).to_string())?;
+        set(
+            &dir.join("memory.max"),
+            &whole_pages(limits.memory_bytes.max(super::CGROUP_MEMORY_FLOOR)).to_string(),
+        )?;
         // Absent where the kernel was built or booted without swap accounting: then there is nothing to forbid.
         if dir.join("memory.swap.max").exists() {
             set(&dir.join("memory.swap.max"), "0")?;
@@ -62,8 +76,12 @@ impl CgroupSlice {
         if dir.join("pids.max").exists() {
             set(&dir.join("pids.max"), &limits.pids_max.to_string())?;
         }
-        let fd = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| file_error("open", dir, errno.into()))?;
+        let fd = rustix::fs::open(
+            dir,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| file_error("open", dir, errno.into()))?;
         let open = |name: &str| {
             let path = dir.join(name);
             File::open(&path).map_err(|source| file_error("read", &path, source))
@@ -86,7 +104,11 @@ impl CgroupSlice {
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        fs::read_to_string(self.dir.join(name)).ok()?.trim().parse().ok()
+        fs::read_to_string(self.dir.join(name))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 }
 
@@ -105,13 +127,23 @@ impl Slice for CgroupSlice {
             .write(true)
             .open(&path)
             .map_err(|source| file_error("open for writing", &path, source))?;
-        let placement = Placement { cgroup: Some(self.fd.as_fd()), cgroup_procs: Some(procs.as_fd()), rlimit_data: None };
+        let placement = Placement {
+            cgroup: Some(self.fd.as_fd()),
+            cgroup_procs: Some(procs.as_fd()),
+            rlimit_data: None,
+        };
         Ok(child::spawn(launch, &placement)?)
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let needs = reread(&mut self.stat).map(|text| crate::memory::needs_from_stat(&text)).unwrap_or(0);
-        let swap = self.swap.as_mut().and_then(|file| reread(file).ok()).and_then(|text| text.trim().parse().ok());
+        let needs = reread(&mut self.stat)
+            .map(|text| crate::memory::needs_from_stat(&text))
+            .unwrap_or(0);
+        let swap = self
+            .swap
+            .as_mut()
+            .and_then(|file| reread(file).ok())
+            .and_then(|text| text.trim().parse().ok());
         self.peak_needs = self.peak_needs.max(needs + swap.unwrap_or(0));
         self.verdict()
     }
@@ -128,7 +160,9 @@ impl Slice for CgroupSlice {
         let mut usage = Usage::default();
         for pid in members(&self.dir) {
             usage.processes += 1;
-            let Ok(process) = procfs::process::Process::new(pid) else { continue };
+            let Ok(process) = procfs::process::Process::new(pid) else {
+                continue;
+            };
             usage.io_bytes += process.io().map_or(0, |io| io.rchar + io.wchar);
         }
         usage
@@ -138,11 +172,18 @@ impl Slice for CgroupSlice {
         for pid in members(&self.dir) {
             // A process of this cgroup is named by pidfd and looked up again in the cgroup afterwards, so a PID
             // that ended and was reused elsewhere is not signalled.
-            let Some(pid) = rustix::process::Pid::from_raw(pid) else { continue };
+            let Some(pid) = rustix::process::Pid::from_raw(pid) else {
+                continue;
+            };
             let flags = rustix::process::PidfdFlags::empty();
-            let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else { continue };
+            let Ok(pidfd) = rustix::process::pidfd_open(pid, flags) else {
+                continue;
+            };
             let number = rustix::process::Signal::from_named_raw(signal as i32);
-            if let (true, Some(number)) = (members(&self.dir).contains(&pid.as_raw_nonzero().get()), number) {
+            if let (true, Some(number)) = (
+                members(&self.dir).contains(&pid.as_raw_nonzero().get()),
+                number,
+            ) {
                 let _already_gone = rustix::process::pidfd_send_signal(pidfd, number);
             }
         }
@@ -161,12 +202,17 @@ impl Slice for CgroupSlice {
         if self.counter("oom_kill") == 0 {
             return None;
         }
-        Some(if self.counter("oom") > 0 { Breach::OwnLimit } else { Breach::MachineFull })
+        Some(if self.counter("oom") > 0 {
+            Breach::OwnLimit
+        } else {
+            Breach::MachineFull
+        })
     }
 
     fn peak_bytes(&self, max_rss_bytes: u64) -> u64 {
         // memory.peak came with Linux 5.19.
-        self.number("memory.peak").unwrap_or_else(|| self.peak_needs.max(max_rss_bytes))
+        self.number("memory.peak")
+            .unwrap_or_else(|| self.peak_needs.max(max_rss_bytes))
     }
 
     fn peak_needs_bytes(&self) -> u64 {
@@ -197,10 +243,12 @@ pub fn kill(dir: &Path) {
     }
     for pid in members(dir) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid)
-            && let Ok(pidfd) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+            && let Ok(pidfd) =
+                rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
             && members(dir).contains(&pid.as_raw_nonzero().get())
         {
-            let _already_gone = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
+            let _already_gone =
+                rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
         }
     }
 }
@@ -219,7 +267,9 @@ pub fn remove(dir: &Path) -> Result<(), SliceError> {
                 Ok(()) => return Ok(()),
                 Err(source) if source.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 // Large processes hold their cgroup busy for a moment after they have ended.
-                Err(source) if Instant::now() >= deadline => return Err(file_error("remove", dir, source)),
+                Err(source) if Instant::now() >= deadline => {
+                    return Err(file_error("remove", dir, source));
+                }
                 Err(_) => {}
             }
         }
@@ -251,7 +301,9 @@ pub fn is_empty(dir: &Path) -> bool {
 /// The processes directly in a cgroup.
 pub fn members(dir: &Path) -> Vec<i32> {
     let mut text = String::new();
-    let Ok(file) = File::open(dir.join("cgroup.procs")) else { return Vec::new() };
+    let Ok(file) = File::open(dir.join("cgroup.procs")) else {
+        return Vec::new();
+    };
     if file.take(READ_BOUND).read_to_string(&mut text).is_err() {
         return Vec::new();
     }
@@ -260,17 +312,26 @@ pub fn members(dir: &Path) -> Vec<i32> {
 
 /// Writes a limit and reads it back; the kernel may take a write and hold another value.
 pub fn set(path: &Path, wanted: &str) -> Result<(), SliceError> {
-    fs::write(path, wanted).map_err(|source| file_error(&format!("write {wanted} to"), path, source))?;
+    fs::write(path, wanted)
+        .map_err(|source| file_error(&format!("write {wanted} to"), path, source))?;
     let found = fs::read_to_string(path).map_err(|source| file_error("read", path, source))?;
     if found.trim() == wanted {
         Ok(())
     } else {
-        Err(SliceError::NotTaken { path: path.to_owned(), wanted: wanted.to_owned(), found: found.trim().to_owned() })
+        Err(SliceError::NotTaken {
+            path: path.to_owned(),
+            wanted: wanted.to_owned(),
+            found: found.trim().to_owned(),
+        })
     }
 }
 
 pub(super) fn file_error(action: &str, path: &Path, source: std::io::Error) -> SliceError {
-    SliceError::File { action: action.to_owned(), path: path.to_owned(), source }
+    SliceError::File {
+        action: action.to_owned(),
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// The file again from its start, through a descriptor kept open: 4 to 7 times cheaper than opening it, and
@@ -289,15 +350,29 @@ mod tests {
     use super::*;
 
     fn limits(memory_bytes: u64) -> Limits {
-        Limits { memory_bytes, pids_max: 64, expected_threads: 4 }
+        Limits {
+            memory_bytes,
+            pids_max: 64,
+            expected_threads: 4,
+        }
     }
 
     #[test]
     fn a_cgroup_without_the_memory_controller_is_an_error_and_leaves_nothing() {
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("attempt-1");
-        let error = CgroupSlice::create(dir.clone(), Containment::Cgroup, &limits(1 << 30)).unwrap_err();
-        assert!(matches!(error, SliceError::NoController { controller: "memory", .. }), "{error}");
+        let error =
+            CgroupSlice::create(dir.clone(), Containment::Cgroup, &limits(1 << 30)).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                SliceError::NoController {
+                    controller: "memory",
+                    ..
+                }
+            ),
+            "{error}"
+        );
         assert!(!dir.exists());
     }
 
@@ -310,7 +385,10 @@ mod tests {
         let error = set(&limit, "1073741824").unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("the limit {} did not take: 1073741824 was written, the kernel holds ", limit.display())
+            format!(
+                "the limit {} did not take: 1073741824 was written, the kernel holds ",
+                limit.display()
+            )
         );
     }
 }

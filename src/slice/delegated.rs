@@ -42,11 +42,18 @@ impl Delegated {
     ///
     /// # Errors
     /// When processes that may not be moved are in the way, or the memory controller is not there.
-    pub fn prepare(dir: PathBuf, containment: Containment, movable: Movable) -> Result<Delegated, SliceError> {
+    pub fn prepare(
+        dir: PathBuf,
+        containment: Containment,
+        movable: Movable,
+    ) -> Result<Delegated, SliceError> {
         let enabled = read_words(&dir.join("cgroup.subtree_control"))?;
         let available = read_words(&dir.join("cgroup.controllers"))?;
         if !available.iter().any(|name| name == "memory") {
-            return Err(SliceError::NoController { path: dir, controller: "memory" });
+            return Err(SliceError::NoController {
+                path: dir,
+                controller: "memory",
+            });
         }
         if !enabled.iter().any(|name| name == "memory") {
             if movable != Movable::None {
@@ -59,7 +66,11 @@ impl Delegated {
             }
         }
         sweep(&dir);
-        Ok(Delegated { dir, containment, attempts: 0 })
+        Ok(Delegated {
+            dir,
+            containment,
+            attempts: 0,
+        })
     }
 
     /// Makes `dir` directly below the root of the tree at `mount`, as only root without systemd may.
@@ -67,7 +78,10 @@ impl Delegated {
     /// # Errors
     /// As [`Delegated::prepare`], or when the directory cannot be made.
     pub fn make(dir: &Path, mount: &Path) -> Result<Delegated, SliceError> {
-        if !read_words(&mount.join("cgroup.subtree_control"))?.iter().any(|name| name == "memory") {
+        if !read_words(&mount.join("cgroup.subtree_control"))?
+            .iter()
+            .any(|name| name == "memory")
+        {
             for name in read_words(&mount.join("cgroup.controllers"))? {
                 if CONTROLLERS.contains(&name.as_str()) {
                     enable(mount, &name)?;
@@ -97,7 +111,8 @@ impl Delegated {
     pub fn next_dir(&self) -> PathBuf {
         let pid = std::process::id();
         let start = start_time(i32::try_from(pid).unwrap_or(0)).unwrap_or(0);
-        self.dir.join(format!("attempt-{pid}-{start}-{}", self.attempts + 1))
+        self.dir
+            .join(format!("attempt-{pid}-{start}-{}", self.attempts + 1))
     }
 
     /// Makes the slice of the next attempt.
@@ -117,17 +132,24 @@ fn enable(dir: &Path, controller: &str) -> Result<(), SliceError> {
         Ok(()) => Ok(()),
         Err(_) if controller != "memory" => Ok(()),
         Err(source) if source.kind() == std::io::ErrorKind::ResourceBusy => {
-            Err(SliceError::Shared { path: dir.to_owned() })
+            Err(SliceError::Shared {
+                path: dir.to_owned(),
+            })
         }
         Err(source) => Err(file_error("write +memory to", &path, source)),
     }
 }
 
 fn move_to_leaf(dir: &Path, movable: Movable) -> Result<(), SliceError> {
-    let own = [std::process::id(), nix::unistd::getppid().as_raw().unsigned_abs()];
+    let own = [
+        std::process::id(),
+        nix::unistd::getppid().as_raw().unsigned_abs(),
+    ];
     let is_own = |pid: &i32| own.contains(&pid.unsigned_abs());
     if movable == Movable::Own && !cgroup::members(dir).iter().all(is_own) {
-        return Err(SliceError::Shared { path: dir.to_owned() });
+        return Err(SliceError::Shared {
+            path: dir.to_owned(),
+        });
     }
     let leaf = dir.join(LEAF);
     if let Err(source) = fs::create_dir(&leaf)
@@ -146,19 +168,31 @@ fn move_to_leaf(dir: &Path, movable: Movable) -> Result<(), SliceError> {
                 Ok(()) => {}
                 // It ended meanwhile.
                 Err(source) if source.raw_os_error() == Some(libc::ESRCH) => {}
-                Err(source) => return Err(file_error(&format!("move process {pid} to"), &procs, source)),
+                Err(source) => {
+                    return Err(file_error(
+                        &format!("move process {pid} to"),
+                        &procs,
+                        source,
+                    ));
+                }
             }
         }
     }
-    Err(SliceError::Shared { path: dir.to_owned() })
+    Err(SliceError::Shared {
+        path: dir.to_owned(),
+    })
 }
 
 /// Sweeps the scopes of other ffwardens beside ours: a scope lives on while a process in it does.
 pub fn sweep_scopes(slice: &Path) {
-    let Ok(entries) = fs::read_dir(slice) else { return };
+    let Ok(entries) = fs::read_dir(slice) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let is_ours = name.to_str().is_some_and(|name| name.starts_with("ffwarden-") && name.ends_with(".scope"));
+        let is_ours = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("ffwarden-") && name.ends_with(".scope"));
         if is_ours {
             sweep(&entry.path());
         }
@@ -167,15 +201,22 @@ pub fn sweep_scopes(slice: &Path) {
 
 /// Ends and removes the attempts whose ffwarden is gone. What cannot be removed is left for the next start.
 pub fn sweep(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(owner) else { continue };
+        let Some(owner) = name.to_str().and_then(owner) else {
+            continue;
+        };
         if start_time(owner.pid.as_raw()) == Some(owner.start) {
             continue;
         }
         match cgroup::remove(&entry.path()) {
-            Ok(()) => log::info!("ended and removed {}, left behind by an earlier ffwarden", entry.path().display()),
+            Ok(()) => log::info!(
+                "ended and removed {}, left behind by an earlier ffwarden",
+                entry.path().display()
+            ),
             Err(error) => log::warn!("{error}"),
         }
     }
@@ -190,7 +231,10 @@ struct Owner {
 
 fn owner(name: &str) -> Option<Owner> {
     let mut parts = name.strip_prefix("attempt-")?.split('-');
-    let owner = Owner { pid: Pid::from_raw(parts.next()?.parse().ok()?), start: parts.next()?.parse().ok()? };
+    let owner = Owner {
+        pid: Pid::from_raw(parts.next()?.parse().ok()?),
+        start: parts.next()?.parse().ok()?,
+    };
     parts.next()?.parse::<u32>().ok()?;
     parts.next().is_none().then_some(owner)
 }
@@ -212,9 +256,19 @@ mod tests {
 
     #[test]
     fn only_attempts_name_an_owner() {
-        let expected = Owner { pid: Pid::from_raw(42), start: 1234 };
+        let expected = Owner {
+            pid: Pid::from_raw(42),
+            start: 1234,
+        };
         assert_eq!(owner("attempt-42-1234-1"), Some(expected));
-        for other in ["supervisor", "attempt-", "attempt-x-1-1", "attempt-1-2", "attempt-1-2-3-4", "init.scope"] {
+        for other in [
+            "supervisor",
+            "attempt-",
+            "attempt-x-1-1",
+            "attempt-1-2",
+            "attempt-1-2-3-4",
+            "init.scope",
+        ] {
             assert_eq!(owner(other), None, "{other}");
         }
     }

@@ -61,39 +61,70 @@ pub struct Choice {
 /// The ways to try, the best first; the last always works.
 pub fn ways(found: &Found) -> Vec<Choice> {
     let mut ways = Vec::new();
-    let mut add = |way, why: &str| ways.push(Choice { way, why: why.to_owned(), better: None });
+    let mut add = |way, why: &str| {
+        ways.push(Choice {
+            way,
+            why: why.to_owned(),
+            better: None,
+        })
+    };
     if let Some(mount) = &found.mount {
         if let Some(dir) = &found.delegated {
-            add(Way::Delegated(dir.clone()), "this cgroup was delegated to ffwarden");
+            add(
+                Way::Delegated(dir.clone()),
+                "this cgroup was delegated to ffwarden",
+            );
         }
         if found.root && found.real_root && !found.systemd {
-            add(Way::TopLevel(mount.join("ffwarden")), "root, and no systemd that owns the cgroup tree");
+            add(
+                Way::TopLevel(mount.join("ffwarden")),
+                "root, and no systemd that owns the cgroup tree",
+            );
         }
         if found.root && !found.real_root && !found.systemd {
-            add(Way::Alone(found.own.clone().unwrap_or_else(|| mount.clone())), "the container's own cgroup");
+            add(
+                Way::Alone(found.own.clone().unwrap_or_else(|| mount.clone())),
+                "the container's own cgroup",
+            );
         }
         if found.systemd && found.root {
-            add(Way::Scope { user: false }, "root under systemd: a delegated transient scope");
+            add(
+                Way::Scope { user: false },
+                "root under systemd: a delegated transient scope",
+            );
         } else if found.systemd && found.user_manager {
-            add(Way::Scope { user: true }, "a user with a systemd user manager: a delegated transient scope");
+            add(
+                Way::Scope { user: true },
+                "a user with a systemd user manager: a delegated transient scope",
+            );
         }
     }
     let (why, better) = fallback(found);
-    ways.push(Choice { way: Way::Rlimit, why, better: Some(better) });
+    ways.push(Choice {
+        way: Way::Rlimit,
+        why,
+        better: Some(better),
+    });
     ways
 }
 
 /// Why there is no cgroup, and what would give one.
 fn fallback(found: &Found) -> (String, String) {
     let (why, better) = if cfg!(not(target_os = "linux")) {
-        ("this system has no cgroups", "run it on Linux with cgroup v2")
+        (
+            "this system has no cgroups",
+            "run it on Linux with cgroup v2",
+        )
     } else if found.mount.is_none() && found.v1 {
         (
             "the memory controller belongs to cgroup v1 here",
             "boot with systemd.unified_cgroup_hierarchy=1 (cgroup v2 alone)",
         )
     } else if found.mount.is_none() {
-        ("no cgroup v2 with a memory controller is mounted", "mount -t cgroup2 none /sys/fs/cgroup")
+        (
+            "no cgroup v2 with a memory controller is mounted",
+            "mount -t cgroup2 none /sys/fs/cgroup",
+        )
     } else if !found.real_root {
         (
             "a container that was delegated no cgroup",
@@ -105,9 +136,23 @@ fn fallback(found: &Found) -> (String, String) {
             "loginctl enable-linger \"$USER\" and log in again, or run it in a service with Delegate=yes",
         )
     } else {
-        ("an ordinary user, and no systemd to ask for a cgroup", "run it as root, or have a cgroup delegated")
+        (
+            "an ordinary user, and no systemd to ask for a cgroup",
+            "run it as root, or have a cgroup delegated",
+        )
     };
     (why.to_owned(), better.to_owned())
+}
+
+/// The way that would be tried first, without trying it.
+///
+/// # Errors
+/// When only one kind is wanted and this machine does not offer it.
+pub fn would_choose(only: Option<Containment>) -> Result<Choice, SliceError> {
+    ways(&look())
+        .into_iter()
+        .find(|choice| only.is_none_or(|only| choice.way.containment() == only))
+        .ok_or(SliceError::Unavailable(only.unwrap_or(Containment::Rlimit)))
 }
 
 /// What attempts are contained in, once opened.
@@ -124,7 +169,9 @@ enum Backend {
 
 impl fmt::Debug for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Container").field("choice", &self.choice).finish_non_exhaustive()
+        f.debug_struct("Container")
+            .field("choice", &self.choice)
+            .finish_non_exhaustive()
     }
 }
 
@@ -143,8 +190,15 @@ impl Container {
             }
             match open_way(&choice.way, &found, name) {
                 Ok(backend) => {
-                    let why = [choice.why].into_iter().chain(skipped).collect::<Vec<_>>().join("; ");
-                    return Ok(Container { backend, choice: Choice { why, ..choice } });
+                    let why = [choice.why]
+                        .into_iter()
+                        .chain(skipped)
+                        .collect::<Vec<_>>()
+                        .join("; ");
+                    return Ok(Container {
+                        backend,
+                        choice: Choice { why, ..choice },
+                    });
                 }
                 Err(error) if only.is_some() => return Err(error),
                 Err(error) => skipped.push(error.to_string()),
@@ -219,7 +273,10 @@ fn open_way(_way: &Way, _found: &Found, _name: &str) -> Result<Backend, SliceErr
 /// What this machine offers.
 #[cfg(not(target_os = "linux"))]
 pub fn look() -> Found {
-    Found { root: nix::unistd::geteuid().is_root(), ..Found::default() }
+    Found {
+        root: nix::unistd::geteuid().is_root(),
+        ..Found::default()
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -227,15 +284,23 @@ fn open_way(way: &Way, found: &Found, name: &str) -> Result<Backend, SliceError>
     use super::delegated::{self, Delegated, Movable};
     use super::scope::{self, Manager};
 
-    let mount = found.mount.as_deref().unwrap_or(Path::new("/sys/fs/cgroup"));
+    let mount = found
+        .mount
+        .as_deref()
+        .unwrap_or(Path::new("/sys/fs/cgroup"));
     let delegated = match way {
         Way::Rlimit => return Ok(Backend::Rlimit),
         Way::Delegated(dir) => Delegated::prepare(dir.clone(), Containment::Cgroup, Movable::All)?,
         Way::Alone(dir) => Delegated::prepare(dir.clone(), Containment::Cgroup, Movable::Own)?,
         Way::TopLevel(dir) => Delegated::make(dir, mount)?,
         Way::Scope { user } => {
-            let manager = if *user { Manager::user() } else { Some(Manager::System) };
-            let manager = manager.ok_or_else(|| SliceError::Scope("the user's bus is gone".into()))?;
+            let manager = if *user {
+                Manager::user()
+            } else {
+                Some(Manager::System)
+            };
+            let manager =
+                manager.ok_or_else(|| SliceError::Scope("the user's bus is gone".into()))?;
             let dir = scope::enter(&manager, name, mount)?;
             dir.parent().into_iter().for_each(delegated::sweep_scopes);
             Delegated::prepare(dir, Containment::Scope, Movable::All)?
@@ -248,12 +313,18 @@ fn open_way(way: &Way, found: &Found, name: &str) -> Result<Backend, SliceError>
 #[cfg(target_os = "linux")]
 pub fn look() -> Found {
     let mount = PathBuf::from("/sys/fs/cgroup");
-    let has_memory = read(&mount.join("cgroup.controllers")).split_whitespace().any(|name| name == "memory");
-    let own = super::scope::own_cgroup().map(|relative| mount.join(relative.trim_start_matches('/')));
+    let has_memory = read(&mount.join("cgroup.controllers"))
+        .split_whitespace()
+        .any(|name| name == "memory");
+    let own =
+        super::scope::own_cgroup().map(|relative| mount.join(relative.trim_start_matches('/')));
     Found {
         // The root of a container's namespace has a cgroup.type; the machine's own root has none.
         real_root: !mount.join("cgroup.type").exists(),
-        delegated: own.as_deref().filter(|_| has_memory).and_then(delegated_to_us),
+        delegated: own
+            .as_deref()
+            .filter(|_| has_memory)
+            .and_then(delegated_to_us),
         own: own.filter(|_| has_memory),
         systemd: Path::new("/run/systemd/system").is_dir(),
         root: nix::unistd::geteuid().is_root(),
@@ -268,12 +339,19 @@ pub fn look() -> Found {
 #[cfg(target_os = "linux")]
 fn delegated_to_us(own: &Path) -> Option<PathBuf> {
     let is_marked = |dir: &Path| {
-        ["user.delegate", "trusted.delegate"]
-            .iter()
-            .any(|name| xattr::get(dir, name).ok().flatten().is_some_and(|value| value == b"1"))
+        ["user.delegate", "trusted.delegate"].iter().any(|name| {
+            xattr::get(dir, name)
+                .ok()
+                .flatten()
+                .is_some_and(|value| value == b"1")
+        })
     };
-    let is_ours = |dir: &Path| nix::unistd::access(&dir.join("cgroup.procs"), nix::unistd::AccessFlags::W_OK).is_ok();
-    let leaf = own.file_name().is_some_and(|name| name == super::delegated::LEAF);
+    let is_ours = |dir: &Path| {
+        nix::unistd::access(&dir.join("cgroup.procs"), nix::unistd::AccessFlags::W_OK).is_ok()
+    };
+    let leaf = own
+        .file_name()
+        .is_some_and(|name| name == super::delegated::LEAF);
     let dir = if leaf { own.parent()? } else { own };
     (is_marked(dir) && is_ours(dir)).then(|| dir.to_owned())
 }
@@ -288,7 +366,11 @@ mod tests {
     use super::*;
 
     fn v2() -> Found {
-        Found { mount: Some("/sys/fs/cgroup".into()), real_root: true, ..Found::default() }
+        Found {
+            mount: Some("/sys/fs/cgroup".into()),
+            real_root: true,
+            ..Found::default()
+        }
     }
 
     fn first(found: &Found) -> Way {
@@ -298,28 +380,72 @@ mod tests {
     #[test]
     fn the_table_of_the_design() {
         let root = Found { root: true, ..v2() };
-        assert_eq!(first(&root), Way::TopLevel("/sys/fs/cgroup/ffwarden".into()));
-        let service = Found { delegated: Some("/sys/fs/cgroup/s/x.service".into()), systemd: true, ..root.clone() };
-        assert_eq!(first(&service), Way::Delegated("/sys/fs/cgroup/s/x.service".into()));
-        assert_eq!(first(&Found { systemd: true, ..root }), Way::Scope { user: false });
-        let user = Found { systemd: true, user_manager: true, ..v2() };
+        assert_eq!(
+            first(&root),
+            Way::TopLevel("/sys/fs/cgroup/ffwarden".into())
+        );
+        let service = Found {
+            delegated: Some("/sys/fs/cgroup/s/x.service".into()),
+            systemd: true,
+            ..root.clone()
+        };
+        assert_eq!(
+            first(&service),
+            Way::Delegated("/sys/fs/cgroup/s/x.service".into())
+        );
+        assert_eq!(
+            first(&Found {
+                systemd: true,
+                ..root
+            }),
+            Way::Scope { user: false }
+        );
+        let user = Found {
+            systemd: true,
+            user_manager: true,
+            ..v2()
+        };
         assert_eq!(first(&user), Way::Scope { user: true });
-        assert_eq!(first(&Found { user_manager: false, ..user }), Way::Rlimit);
+        assert_eq!(
+            first(&Found {
+                user_manager: false,
+                ..user
+            }),
+            Way::Rlimit
+        );
         assert_eq!(first(&v2()), Way::Rlimit, "a user without systemd");
-        let hybrid = Found { v1: true, root: true, systemd: true, ..Found::default() };
+        let hybrid = Found {
+            v1: true,
+            root: true,
+            systemd: true,
+            ..Found::default()
+        };
         assert_eq!(first(&hybrid), Way::Rlimit);
     }
 
     #[test]
     fn no_directory_is_made_where_systemd_rules_and_delegated_nothing() {
-        let found = Found { root: true, systemd: true, own: Some("/sys/fs/cgroup/a.service".into()), ..v2() };
-        let inside = |way: &Way| matches!(way, Way::TopLevel(_) | Way::Alone(_) | Way::Delegated(_));
+        let found = Found {
+            root: true,
+            systemd: true,
+            own: Some("/sys/fs/cgroup/a.service".into()),
+            ..v2()
+        };
+        let inside =
+            |way: &Way| matches!(way, Way::TopLevel(_) | Way::Alone(_) | Way::Delegated(_));
         assert!(!ways(&found).iter().any(|choice| inside(&choice.way)));
     }
 
     #[test]
     fn the_last_way_always_works_and_says_what_would_be_better() {
-        for found in [v2(), Found::default(), Found { v1: true, ..Found::default() }] {
+        for found in [
+            v2(),
+            Found::default(),
+            Found {
+                v1: true,
+                ..Found::default()
+            },
+        ] {
             let last = ways(&found).pop().unwrap();
             assert_eq!(last.way, Way::Rlimit);
             assert!(last.better.is_some());

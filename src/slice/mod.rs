@@ -133,7 +133,9 @@ pub enum SliceError {
         found: String,
     },
     /// The cgroup has no such controller.
-    #[error("the cgroup {path} has no {controller} controller; `ffwarden doctor` tells how to get it")]
+    #[error(
+        "the cgroup {path} has no {controller} controller; `ffwarden doctor` tells how to get it"
+    )]
     NoController {
         /// The cgroup.
         path: PathBuf,
@@ -141,7 +143,9 @@ pub enum SliceError {
         controller: &'static str,
     },
     /// The cgroup holds processes of others, so it can have no children with limits.
-    #[error("the cgroup {path} holds other processes; run ffwarden in a service or scope with Delegate=yes")]
+    #[error(
+        "the cgroup {path} holds other processes; run ffwarden in a service or scope with Delegate=yes"
+    )]
     Shared {
         /// The cgroup.
         path: PathBuf,

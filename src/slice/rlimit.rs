@@ -29,7 +29,13 @@ impl RlimitSlice {
     /// A slice for the children that this process will have.
     pub fn new(limits: Limits) -> RlimitSlice {
         let tree = Tree::below(nix::unistd::getpid());
-        RlimitSlice { tree, limits, last: Usage::default(), peak: 0, breach: None }
+        RlimitSlice {
+            tree,
+            limits,
+            last: Usage::default(),
+            peak: 0,
+            breach: None,
+        }
     }
 }
 
@@ -44,7 +50,11 @@ impl Slice for RlimitSlice {
 
     fn spawn(&mut self, launch: &Launch) -> Result<Process, SliceError> {
         let data = poll::rlimit_data(self.limits.memory_bytes, self.limits.expected_threads);
-        let placement = Placement { cgroup: None, cgroup_procs: None, rlimit_data: Some(data) };
+        let placement = Placement {
+            cgroup: None,
+            cgroup_procs: None,
+            rlimit_data: Some(data),
+        };
         Ok(child::spawn(launch, &placement)?)
     }
 

@@ -29,7 +29,12 @@ impl Manager {
     pub fn user() -> Option<Manager> {
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let default = PathBuf::from(format!("/run/user/{}", nix::unistd::getuid()));
-        runtime.into_iter().chain([default]).map(|dir| dir.join("bus")).find(|bus| bus.exists()).map(Manager::User)
+        runtime
+            .into_iter()
+            .chain([default])
+            .map(|dir| dir.join("bus"))
+            .find(|bus| bus.exists())
+            .map(Manager::User)
     }
 
     fn address(&self) -> String {
@@ -60,14 +65,22 @@ pub fn enter(manager: &Manager, name: &str, mount: &Path) -> Result<PathBuf, Sli
     ask(manager, name).map_err(|error| SliceError::Scope(error.to_string()))?;
     let unit = format!("{name}.scope");
     let deadline = Instant::now() + PATIENCE;
+    let guard = nix::unistd::getppid();
     loop {
-        if let Some(relative) = own_cgroup()
-            && relative.ends_with(&unit)
+        // systemd moves processes one by one: ours may be there before the guard's is, and a process that arrives
+        // after controllers were turned on finds the door shut.
+        let (own, guard) = (own_cgroup(), cgroup_of(&guard.to_string()));
+        if let (Some(own), Some(guard)) = (own, guard)
+            && own == guard
+            && own.ends_with(&unit)
         {
-            return Ok(mount.join(relative.trim_start_matches('/')));
+            return Ok(mount.join(own.trim_start_matches('/')));
         }
         if Instant::now() >= deadline {
-            return Err(SliceError::Scope(format!("{unit} did not start in {} s", PATIENCE.as_secs())));
+            return Err(SliceError::Scope(format!(
+                "{unit} did not start in {} s",
+                PATIENCE.as_secs()
+            )));
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -75,18 +88,30 @@ pub fn enter(manager: &Manager, name: &str, mount: &Path) -> Result<PathBuf, Sli
 
 /// Our cgroup in the v2 tree, as `/proc/self/cgroup` names it.
 pub fn own_cgroup() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+    cgroup_of("self")
+}
+
+fn cgroup_of(process: &str) -> Option<String> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .map(str::to_owned)
 }
 
 fn ask(manager: &Manager, name: &str) -> zbus::Result<()> {
-    let connection =
-        zbus::blocking::connection::Builder::address(manager.address().as_str())?.method_timeout(PATIENCE).build()?;
-    let pids = vec![std::process::id(), nix::unistd::getppid().as_raw().unsigned_abs()];
+    let connection = zbus::blocking::connection::Builder::address(manager.address().as_str())?
+        .method_timeout(PATIENCE)
+        .build()?;
+    let pids = vec![
+        std::process::id(),
+        nix::unistd::getppid().as_raw().unsigned_abs(),
+    ];
     let properties: Vec<(&str, Value<'_>)> = vec![
         ("Description", Value::from("ffwarden and its children")),
         ("PIDs", Value::from(pids)),
         ("Delegate", Value::from(true)),
+        // Our own pids.max stands around each child; the manager's default would meet us as well.
+        ("TasksMax", Value::from(u64::MAX)),
         // Gone when its last process is, even after a kill.
         ("CollectMode", Value::from("inactive-or-failed")),
     ];

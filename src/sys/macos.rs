@@ -11,7 +11,11 @@ pub fn footprint_bytes(pid: i32) -> io::Result<u64> {
     unsafe {
         let mut info: libc::rusage_info_v4 = std::mem::zeroed();
         let status = libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V4, (&raw mut info).cast());
-        if status == 0 { Ok(info.ri_phys_footprint) } else { Err(io::Error::last_os_error()) }
+        if status == 0 {
+            Ok(info.ri_phys_footprint)
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 }
 
@@ -54,18 +58,32 @@ pub fn machine_bytes() -> io::Result<(u64, u64)> {
         let mut total = 0u64;
         let mut size = std::mem::size_of::<u64>();
         let name = c"hw.memsize";
-        if libc::sysctlbyname(name.as_ptr(), (&raw mut total).cast(), &raw mut size, std::ptr::null_mut(), 0) != 0 {
+        if libc::sysctlbyname(
+            name.as_ptr(),
+            (&raw mut total).cast(),
+            &raw mut size,
+            std::ptr::null_mut(),
+            0,
+        ) != 0
+        {
             return Err(io::Error::last_os_error());
         }
         let mut vm: libc::vm_statistics64 = std::mem::zeroed();
         let mut count = libc::HOST_VM_INFO64_COUNT;
         #[allow(deprecated)] // libc points to the mach2 crate; one call is not worth a dependency
         let host = libc::mach_host_self();
-        if libc::host_statistics64(host, libc::HOST_VM_INFO64, (&raw mut vm).cast(), &raw mut count) != 0 {
+        if libc::host_statistics64(
+            host,
+            libc::HOST_VM_INFO64,
+            (&raw mut vm).cast(),
+            &raw mut count,
+        ) != 0
+        {
             return Err(io::Error::other("host_statistics64 failed"));
         }
         let page = libc::sysconf(libc::_SC_PAGESIZE) as u64;
-        let pages = u64::from(vm.free_count) + u64::from(vm.inactive_count) + u64::from(vm.purgeable_count);
+        let pages =
+            u64::from(vm.free_count) + u64::from(vm.inactive_count) + u64::from(vm.purgeable_count);
         Ok((total, pages * page))
     }
 }

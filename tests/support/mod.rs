@@ -25,17 +25,32 @@ pub struct Ran {
 }
 
 pub fn ffwarden<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ffwarden {
-    let report = tempfile::Builder::new().suffix(".json").tempfile().unwrap().into_temp_path();
+    let report = tempfile::Builder::new()
+        .suffix(".json")
+        .tempfile()
+        .unwrap()
+        .into_temp_path();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ffwarden"));
-    command.args(args).env("FFWARDEN_CONTAINMENT", "rlimit").env_remove("FFWARDEN_MEMORY");
-    Ffwarden { command, stdin: Vec::new(), report }
+    command
+        .args(args)
+        .env("FFWARDEN_CONTAINMENT", "rlimit")
+        .env_remove("FFWARDEN_MEMORY");
+    Ffwarden {
+        command,
+        stdin: Vec::new(),
+        report,
+    }
 }
 
 /// The same with its report kept, for runs of a command.
 pub fn reported<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Ffwarden {
     let run = ffwarden(Vec::<OsString>::new());
     let mut with_report = Ffwarden { ..run };
-    with_report.command.arg("--report").arg(&*with_report.report).args(args);
+    with_report
+        .command
+        .arg("--report")
+        .arg(&*with_report.report)
+        .args(args);
     with_report
 }
 
@@ -57,7 +72,10 @@ impl Ffwarden {
 
     /// Runs it to its end.
     pub fn run(mut self) -> Ran {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         let bytes = std::mem::take(&mut self.stdin);
@@ -77,8 +95,15 @@ impl Ffwarden {
     /// Runs it without a stdin of its own, as from a terminal's shell in the background: in a process group of
     /// its own, with stdin from /dev/null.
     pub fn start(mut self) -> Started {
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        Started { child: self.command.spawn().unwrap(), _report: self.report }
+        self.command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        Started {
+            child: self.command.spawn().unwrap(),
+            _report: self.report,
+        }
     }
 }
 
@@ -165,7 +190,10 @@ pub fn state(pid: i32) -> Option<char> {
 
 /// A word that no other process has on its command line.
 pub fn unique(tag: &str) -> String {
-    let nanos = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let nanos = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_nanos();
     format!("{tag}-{}-{nanos}", std::process::id())
 }
 
@@ -173,7 +201,10 @@ pub fn unique(tag: &str) -> String {
 pub fn hog() -> PathBuf {
     let bin = PathBuf::from(env!("CARGO_BIN_EXE_ffwarden"));
     let hog = bin.parent().unwrap().join("examples/hog");
-    assert!(hog.exists(), "build the examples first: cargo build --examples");
+    assert!(
+        hog.exists(),
+        "build the examples first: cargo build --examples"
+    );
     hog
 }
 
@@ -181,16 +212,33 @@ pub fn hog() -> PathBuf {
 #[track_caller]
 pub fn ffmpeg(args: &[&str], dir: &Path) {
     let mut command = Command::new("ffmpeg");
-    command.args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"]).args(args).current_dir(dir);
-    let output = command.output().expect("ffmpeg is installed by scripts/setup");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    command
+        .args(["-hide_banner", "-nostdin", "-loglevel", "error", "-y"])
+        .args(args)
+        .current_dir(dir);
+    let output = command
+        .output()
+        .expect("ffmpeg is installed by scripts/setup");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// What ffprobe says of one entry of a file, one value per line.
 #[track_caller]
 pub fn ffprobe(entries: &str, path: &Path) -> String {
     let output = Command::new("ffprobe")
-        .args(["-v", "error", "-count_packets", "-of", "default=nw=1:nk=1", "-show_entries", entries])
+        .args([
+            "-v",
+            "error",
+            "-count_packets",
+            "-of",
+            "default=nw=1:nk=1",
+            "-show_entries",
+            entries,
+        ])
         .arg(path)
         .output()
         .unwrap();
@@ -199,8 +247,10 @@ pub fn ffprobe(entries: &str, path: &Path) -> String {
 
 /// The names in a directory, sorted.
 pub fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }

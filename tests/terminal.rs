@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
@@ -32,6 +33,10 @@ impl Terminal {
     /// `setsid -c` makes the terminal the controlling one of a new session, as a login does.
     fn start(program: &str, args: &[&str], dir: &Path) -> Terminal {
         let pty = openpty(None, None).unwrap();
+        // A child that inherited this end would keep the terminal from ever hanging up.
+        for end in [&pty.master, &pty.slave] {
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
+        }
         let end = || pty.slave.try_clone().unwrap();
         let session = Command::new("setsid")
             .args(["-c", "-w", program])

@@ -28,9 +28,7 @@ pub fn run(options: &Options, command: Vec<OsString>) -> anyhow::Result<Verdict>
                 log::error!("{error}");
                 exit_for(&error)
             });
-            guard.verdict(verdict);
-            // The guard ends as the verdict says.
-            Ok(Verdict::Exit(0))
+            guard.conclude(verdict)
         }
     }
 }

@@ -64,13 +64,16 @@ impl GuardLink {
         self.tell(b'f', path.as_os_str().as_bytes());
     }
 
-    /// How it all ended; the last message.
-    pub fn verdict(&mut self, verdict: Verdict) {
-        let (tag, number) = match verdict {
-            Verdict::Exit(code) => (b'E', code),
-            Verdict::Signal(number) => (b'S', number),
-        };
-        self.tell(tag, number.to_string().as_bytes());
+    /// Ends the supervisor and tells the guard how ffwarden is to end. An exit code is told by our own; that we
+    /// exit at all says that everything is cleaned up.
+    pub fn conclude(mut self, verdict: Verdict) -> ! {
+        match verdict {
+            Verdict::Exit(code) => std::process::exit(code),
+            Verdict::Signal(number) => {
+                self.tell(b'S', number.to_string().as_bytes());
+                std::process::exit(0)
+            }
+        }
     }
 
     fn tell(&mut self, tag: u8, body: &[u8]) {
@@ -188,8 +191,9 @@ impl Guard {
             log::debug!("the supervisor's last words are lost: {error}");
         }
         self.ledger.read(&rest);
-        if let Some(verdict) = self.ledger.verdict {
-            return verdict;
+        // A panic aborts, so an exit code is always one that was meant.
+        if let WaitStatus::Exited(code) = status {
+            return self.ledger.verdict.unwrap_or(Verdict::Exit(code));
         }
         end_tree();
         self.ledger.clean();
@@ -205,7 +209,7 @@ impl Guard {
                     "the supervisor was killed by signal {number}; its child was ended with it"
                 );
             }
-            WaitStatus::Exited(code) => log::error!("the supervisor ended early with code {code}"),
+            WaitStatus::Exited(_) => {}
         }
         Verdict::Exit(FAILED)
     }
@@ -266,7 +270,6 @@ impl Ledger {
             b'c' => self.cgroups.retain(|dir| *dir != path),
             b'F' => self.files.push(path),
             b'f' => self.files.retain(|file| *file != path),
-            b'E' => self.verdict = number().map(Verdict::Exit),
             b'S' => self.verdict = number().map(Verdict::Signal),
             _ => {}
         }

@@ -10,9 +10,13 @@ pub fn budget(total_bytes: u64, available_bytes: u64) -> u64 {
     available_bytes.saturating_sub(reserve)
 }
 
+/// The least limit that comes from the budget, bytes: on a machine that is full, a child has this much to prove
+/// itself with. FFmpeg with nothing to do takes 53 MiB (measured).
+const LEAST_BYTES: u64 = 64 << 20;
+
 /// The limit of one attempt: what the user asked for or else the budget, under the profile's own ceiling.
 pub fn limit(asked_bytes: Option<u64>, budget_bytes: u64, ceiling_bytes: Option<u64>) -> u64 {
-    let limit = asked_bytes.unwrap_or(budget_bytes);
+    let limit = asked_bytes.unwrap_or(budget_bytes.max(LEAST_BYTES));
     ceiling_bytes.map_or(limit, |ceiling| limit.min(ceiling))
 }
 
@@ -58,6 +62,12 @@ mod tests {
         assert_eq!(limit(None, 8 * GIB, None), 8 * GIB);
         assert_eq!(limit(Some(2 * GIB), 8 * GIB, Some(GIB)), GIB);
         assert_eq!(limit(Some(2 * GIB), GIB, Some(4 * GIB)), 2 * GIB);
+        assert_eq!(limit(None, 0, None), LEAST_BYTES, "a full machine");
+        assert_eq!(
+            limit(Some(GIB / 100), 0, None),
+            GIB / 100,
+            "what was asked for is taken"
+        );
     }
 
     fn candidates(estimates: &[u64], limit: u64) -> Vec<Candidate> {

@@ -14,10 +14,9 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{Breach, Containment, Limits, Slice, SliceError, whole_pages};
 use crate::child::{self, Launch, Placement, Process};
-use crate::memory::Usage;
+use crate::core::poll;
+use crate::memory::{Usage, value};
 
-/// How often the reclaim-proof memory is sampled; the wall itself is the kernel's and needs no polling.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
 /// How long a killed cgroup may take to be empty: 2 GiB take 64 ms to free (measured), a stuck disk longer.
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
 /// Longest `memory.stat`, `memory.events` or `cgroup.procs` we read, bytes.
@@ -33,6 +32,7 @@ pub struct CgroupSlice {
     stat: File,
     swap: Option<File>,
     peak_needs: u64,
+    made: Instant,
     removed: bool,
 }
 
@@ -94,6 +94,7 @@ impl CgroupSlice {
             stat: open("memory.stat")?,
             swap: open("memory.swap.current").ok(),
             peak_needs: 0,
+            made: Instant::now(),
             removed: false,
         })
     }
@@ -149,7 +150,7 @@ impl Slice for CgroupSlice {
     }
 
     fn next_look(&self) -> Duration {
-        SAMPLE_EVERY
+        poll::next_sample(self.made.elapsed())
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
@@ -342,8 +343,6 @@ fn reread(file: &mut File) -> std::io::Result<String> {
     file.take(READ_BOUND).read_to_string(&mut text)?;
     Ok(text)
 }
-
-use crate::memory::value;
 
 #[cfg(test)]
 mod tests {

@@ -83,9 +83,19 @@ pub fn run(
     let mut attempts = Vec::new();
     loop {
         let plan = &job.rungs[ladder.rung()];
-        let (attempt, ended) = run.attempt(plan, &mut outputs, &ladder)?;
+        let (attempt, ended, settled) = run.attempt(plan, &mut outputs, &ladder)?;
         let outcome = attempt.outcome;
         attempts.push(attempt);
+        if let Err(error) = settled {
+            log::error!("{error}");
+            let (verdict, outputs) = (Verdict::Exit(FAILED), outputs.report());
+            return Ok(Finished {
+                verdict,
+                outputs,
+                attempts,
+                gave_up: None,
+            });
+        }
         let next = if ended.interrupted {
             Next::Done
         } else {
@@ -94,10 +104,10 @@ pub fn run(
         let (verdict, gave_up) = match next {
             Next::Retry { rung, after } => {
                 run.say_retry(&attempts, &job.rungs[rung], after);
-                if wait::wait(&mut run.signals, run.guard, after) {
-                    continue;
+                match wait::wait(&mut run.signals, run.guard, after) {
+                    None => continue,
+                    Some(signal) => (Verdict::Signal(signal as i32), None),
                 }
-                (Verdict::from(ended.status), None)
             }
             Next::Done => (verdict(outcome, ended.status), None),
             Next::GiveUp(reason) => (Verdict::Exit(FAILED), Some(reason)),
@@ -120,12 +130,13 @@ fn verdict(outcome: Outcome, status: WaitStatus) -> Verdict {
 }
 
 impl Run<'_> {
+    /// One attempt: what it was, how it ended, and whether its outputs are in their place.
     fn attempt(
         &mut self,
         plan: &Plan,
         outputs: &mut Outputs,
         ladder: &Ladder,
-    ) -> Result<(Attempt, Ended), JobError> {
+    ) -> Result<(Attempt, Ended, Result<(), JobError>), JobError> {
         let limits = if ladder.is_first() {
             plan.limits
         } else {
@@ -144,7 +155,10 @@ impl Run<'_> {
 
         let peak_bytes = slice.peak_bytes(ended.max_rss_bytes);
         let peak_needs_bytes = slice.peak_needs_bytes();
-        slice.remove()?;
+        // The attempt has ended, and its output matters more than its empty cgroup.
+        if let Err(error) = slice.remove() {
+            log::warn!("{error}; the next start of ffwarden removes it");
+        }
         drop(slice);
         dir.iter().for_each(|dir| self.guard.cgroup_removed(dir));
         let outcome = outcome(&ended, kills_before);
@@ -159,7 +173,6 @@ impl Run<'_> {
         temporaries
             .iter()
             .for_each(|path| self.guard.file_done(path));
-        settled?;
         let (exit_code, signal) = match ended.status {
             WaitStatus::Exited(code) => (Some(code), None),
             WaitStatus::Signaled(number) => (None, Some(number)),
@@ -179,7 +192,7 @@ impl Run<'_> {
             cpu_seconds: ended.cpu.as_secs_f64(),
             reason: reason::sentence(outcome, &ended, limits.memory_bytes, peak_bytes),
         };
-        Ok((attempt, ended))
+        Ok((attempt, ended, settled))
     }
 
     /// The plan's limits; where they came from what was free, with what is free now.

@@ -8,13 +8,13 @@ use nix::sys::signal::Signal;
 use super::guard::GuardLink;
 use crate::child::Signals;
 
-/// Waits; false when a signal asks us to end, or the guard is dead.
-pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> bool {
+/// Waits; the signal that asks us to end instead, if one came (SIGTERM when the guard is dead).
+pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> Option<Signal> {
     let deadline = Instant::now() + time;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return true;
+            return None;
         }
         let mut fds = [
             PollFd::new(signals.fd(), PollFlags::POLLIN),
@@ -24,20 +24,20 @@ pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> bool {
         // An interruption is a signal, and that is looked at below.
         let _interrupted = poll(&mut fds, timeout);
         if fds[1].any().unwrap_or(false) {
-            return false;
+            return Some(Signal::SIGTERM);
         }
-        let ends = |signal| {
-            matches!(
-                signal,
-                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
-            )
-        };
-        if signals
+        let ends = [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+        ];
+        let mut received = signals
             .pending()
-            .iter()
-            .any(|received| ends(received.signal))
-        {
-            return false;
+            .into_iter()
+            .map(|received| received.signal);
+        if let Some(signal) = received.find(|signal| ends.contains(signal)) {
+            return Some(signal);
         }
     }
 }

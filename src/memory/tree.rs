@@ -13,6 +13,7 @@ pub use macos::Tree;
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::BTreeMap;
+    use std::path::Path;
     use std::time::Duration;
 
     use nix::sys::signal::Signal;
@@ -29,6 +30,8 @@ mod linux {
     pub struct Tree {
         root: i32,
         page_bytes: u64,
+        /// The kernel lists children (`CONFIG_PROC_CHILDREN`); without, all processes are looked at.
+        listed: bool,
     }
 
     impl Tree {
@@ -37,11 +40,15 @@ mod linux {
             Tree {
                 root: root.as_raw(),
                 page_bytes: procfs::page_size(),
+                listed: Path::new("/proc/thread-self/children").exists(),
             }
         }
 
         /// All descendants alive now. A process that ends while we look is left out.
         fn members(&self) -> BTreeMap<i32, Process> {
+            if !self.listed {
+                return self.members_by_parent();
+            }
             let mut found = BTreeMap::new();
             let mut open = children(self.root);
             while let Some(pid) = open.pop() {
@@ -55,6 +62,29 @@ mod linux {
                 found.insert(pid, process);
             }
             found
+        }
+
+        /// The same by every process's parent: a look at all of `/proc`.
+        fn members_by_parent(&self) -> BTreeMap<i32, Process> {
+            let all = procfs::process::all_processes()
+                .into_iter()
+                .flatten()
+                .flatten();
+            let mut others: Vec<(i32, Process)> = all
+                .filter_map(|process| Some((process.stat().ok()?.ppid, process)))
+                .collect();
+            let mut found = BTreeMap::new();
+            loop {
+                let is_ours = |(parent, _): &(i32, Process)| {
+                    *parent == self.root || found.contains_key(parent)
+                };
+                let (ours, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(is_ours);
+                if ours.is_empty() {
+                    return found;
+                }
+                found.extend(ours.into_iter().map(|(_, process)| (process.pid, process)));
+                others = rest;
+            }
         }
 
         /// What the tree uses. Memory is the private resident memory of each process plus the largest shared
@@ -157,6 +187,40 @@ mod linux {
             .flatten()
             .filter_map(|pid| i32::try_from(pid).ok())
             .collect()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn both_ways_find_the_same_family() {
+            let script = "sleep 30 & sh -c 'sleep 30 & wait' & wait";
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", script])
+                .spawn()
+                .unwrap();
+            let root = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+            let listed = Tree {
+                listed: true,
+                ..Tree::below(root)
+            };
+            let scanned = Tree {
+                listed: false,
+                ..Tree::below(root)
+            };
+            let pids = |tree: &Tree| tree.members().into_keys().collect::<Vec<_>>();
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while pids(&listed).len() < 3 && std::time::Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            assert_eq!(pids(&listed).len(), 3, "two sleeps and a shell");
+            assert_eq!(pids(&listed), pids(&scanned));
+            assert!(scanned.usage().needs_bytes > 0);
+            scanned.kill();
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
     }
 }
 

@@ -221,11 +221,11 @@ impl Slice for CgroupSlice {
     }
 
     fn remove(&mut self) -> Result<(), SliceError> {
-        if !self.removed {
-            remove(&self.dir)?;
-            self.removed = true;
+        // Once: what could not be removed in five seconds is left to the next start.
+        if std::mem::replace(&mut self.removed, true) {
+            return Ok(());
         }
-        Ok(())
+        remove(&self.dir)
     }
 }
 

@@ -16,6 +16,30 @@ fn a_job_killed_by_the_limit_of_its_service_was_not_too_big_for_its_own() {
     done.assert_nothing_left();
 }
 
+/// The same again, later: a lighter one would not help against somebody else's limit.
+#[test]
+fn a_job_killed_by_the_limit_of_its_service_is_tried_again_after_a_wait() {
+    let place = Place::Service(vec!["Delegate=yes", "MemoryMax=300M"]);
+    let started = std::time::Instant::now();
+    let done = Warden::at(place)
+        .options(&["-m", "1G", "--retries", "1"])
+        .run(&["run", "--", &hog_text(), "--touch", "500M"]);
+    assert_eq!(
+        done.outcomes(),
+        ["pressure", "pressure"],
+        "{}",
+        done.state()
+    );
+    assert!(started.elapsed().as_secs() >= 2, "it waited");
+    assert!(
+        done.stderr().contains("trying again in 2 s"),
+        "{}",
+        done.state()
+    );
+    assert_eq!(done.code, 125, "{}", done.state());
+    done.assert_nothing_left();
+}
+
 /// Its own limit would let it have more than the machine has.
 #[test]
 #[ignore = "fills the machine's memory: for the emulated machine only"]

@@ -2,14 +2,14 @@
 //!
 //! The map of the house. A job flows forward only:
 //! argv -> [`ffmpeg::command`] -> [`ffmpeg::probe`] -> [`ffmpeg::estimate`] -> plan (profile and limits)
-//! -> [`slice`] -> [`child`] -> outcome -> done, or a lighter attempt.
+//! -> [`slice`](mod@slice) -> [`child`] -> outcome -> done, or a lighter attempt.
 //!
 //! - [`cli`]: the command line; one file per verb
 //! - [`config`]: sizes and profiles: YAML in, checked values out
 //! - [`ffmpeg`]: the typed command line, its rewriting, probing, the memory estimate, its outputs, its progress
 //! - [`core`]: PURE decisions: the budget, which profile fits, what follows a failed attempt
 //! - [`memory`]: what the machine and each process tree use
-//! - [`slice`]: the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
+//! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
 //! - [`child`]: start a process in a slice, wait for it, signal it, guard it
 //! - [`report`]: what a run did, as text and as JSON
 

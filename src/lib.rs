@@ -10,8 +10,10 @@
 //! - [`core`]: PURE decisions: the budget, which profile fits, what follows a failed attempt
 //! - [`memory`]: what the machine and each process tree use
 //! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
-//! - [`child`]: start a process in a slice, wait for it, signal it, guard it
-//! - [`report`]: what a run did, as text and as JSON
+//! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
+//! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
+//! - [`report`]: what a run did, as JSON
+//! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
 pub mod child;
 pub mod cli;

@@ -29,7 +29,8 @@ pub struct Profiles {
 
 impl Profiles {
     /// The built-in profiles and those in `dirs` (`NAME.yaml` or `NAME.yml`). A file replaces a built-in profile of
-    /// its name; the first directory that has a name wins. A directory that does not exist holds none.
+    /// its name; the first directory that has a name wins. A directory that does not exist, or that is somebody
+    /// else's (`HOME` as sudo or setpriv may leave it), holds none.
     ///
     /// # Errors
     /// [`ConfigError`] if a file cannot be read or holds something wrong.
@@ -145,9 +146,14 @@ fn files_in(dir: &Path) -> Result<Vec<PathBuf>, ConfigError> {
         Err(error)
             if matches!(
                 error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::PermissionDenied
             ) =>
         {
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                log::debug!("profiles in {} are not looked at: {error}", dir.display());
+            }
             return Ok(Vec::new());
         }
         entries => entries.map_err(fail)?,

@@ -39,7 +39,12 @@ fn supervise(
     guard: &mut GuardLink,
 ) -> anyhow::Result<Verdict> {
     let request = options.request();
-    let name = format!("ffwarden-{}", std::process::id());
+    // A PID comes back while a scope of that name may still be there; the time does not.
+    let moment = std::time::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_millis();
+    let name = format!("ffwarden-{}-{moment:x}", std::process::id());
     let mut container = Container::open(&name, options.containment)?;
     log::debug!(
         "{} slice: {}",

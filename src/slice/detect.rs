@@ -203,7 +203,13 @@ impl Container {
                     });
                 }
                 Err(error) if only.is_some() => return Err(error),
-                Err(error) => skipped.push(error.to_string()),
+                Err(error) => {
+                    // What was promised and not given is worth a word; a container that forbids cgroups is not.
+                    if matches!(choice.way, Way::Delegated(_) | Way::Scope { .. }) {
+                        log::warn!("{error}; the child is contained in another way");
+                    }
+                    skipped.push(error.to_string());
+                }
             }
         }
         Err(SliceError::Unavailable(only.unwrap_or(Containment::Rlimit)))

@@ -335,6 +335,41 @@ fn what_is_no_single_file_is_ffmpegs_own_business() {
 }
 
 #[test]
+fn a_stream_goes_in_by_a_pipe_and_out_by_a_pipe_or_a_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = |url: &str| {
+        words(
+            &["-q"],
+            Path::new("pipe:0"),
+            &["-c", "copy", "-f", "mpegts", url],
+        )
+    };
+    let transport = ffwarden(words(&["-q"], clip(), &["-c", "copy", "-f", "mpegts", "-"])).run();
+    let piped = ffwarden(out("pipe:1"))
+        .stdin(transport.stdout.clone())
+        .run()
+        .succeeded();
+    assert!(piped.stdout.len() > 10_000, "{}", piped.stdout.len());
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let reader = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Read::read_to_end(&mut stream, &mut bytes).unwrap();
+        bytes
+    });
+    let sent = reported(out(&url))
+        .dir(dir.path())
+        .stdin(transport.stdout)
+        .run()
+        .succeeded();
+    assert_eq!(sent.report["outputs"][0]["kind"], "url");
+    assert_eq!(reader.join().unwrap(), piped.stdout);
+    assert_eq!(names(dir.path()), Vec::<String>::new());
+}
+
+#[test]
 fn a_link_stays_a_link_and_a_mode_stays() {
     let dir = tempfile::tempdir().unwrap();
     let real = dir.path().join("real.mp4");

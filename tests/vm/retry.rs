@@ -8,6 +8,7 @@ const FRAMES: u32 = 60;
 /// x264 needs 550 MiB at 1080p with preset slow and 480 with medium, on two threads; 120 with ultrafast.
 #[test]
 fn an_encode_that_does_not_fit_comes_out_complete_with_a_lower_profile() {
+    kernel::cache_ffmpeg();
     let events = kernel::memory_events();
     let done = Warden::at(Place::Undelegated)
         .options(&["-q", "-p", "high", "-m", "300M"])
@@ -79,6 +80,7 @@ fn an_encode_that_does_not_fit_comes_out_complete_with_a_lower_profile() {
 /// Without rewriting there is nothing lighter, and 2160p with preset slow needs more than 1 GiB on one thread.
 #[test]
 fn an_encode_that_cannot_fit_ends_with_125_and_leaves_the_old_output() {
+    kernel::cache_ffmpeg();
     let running = Warden::at(Place::Undelegated)
         .options(&["-q", "--no-rewrite", "-m", "256M", "--retries", "1"])
         .start_with(

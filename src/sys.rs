@@ -60,20 +60,11 @@ pub struct Exec<'a> {
     pub handled: &'a [Signal],
 }
 
-/// A process that has been started and has exec'd.
-#[derive(Debug)]
-pub struct Spawned {
-    /// Its process ID; it stays ours until it is waited for.
-    pub pid: Pid,
-    /// Whether it was born in its cgroup by clone3.
-    pub by_clone3: bool,
-}
-
-/// Starts a process and waits until it has exec'd.
+/// Starts a process and waits until it has exec'd. Its process ID stays ours until it is waited for.
 ///
 /// # Errors
 /// What fork or clone3 said, or the child's own error before or at exec, with `errno` as the OS gave it.
-pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
+pub fn spawn(exec: &Exec<'_>) -> io::Result<Pid> {
     let mut argv: Vec<*const libc::c_char> = exec.argv.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(std::ptr::null());
     let (failure_read, failure_write) = cloexec_pipe()?;
@@ -93,7 +84,7 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
         },
         None => fork_plain().map(|pid| (pid, false)),
     };
-    let (pid, by_clone3) = match born {
+    let pid = match born {
         Ok((0, by_clone3)) => {
             // SAFETY: we are the new process; `become_child` makes only async-signal-safe calls and never returns.
             unsafe {
@@ -107,7 +98,7 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
                 )
             }
         }
-        Ok((pid, by_clone3)) => (Pid::from_raw(pid), by_clone3),
+        Ok((pid, _)) => Pid::from_raw(pid),
         Err(error) => {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
             return Err(error);
@@ -121,7 +112,7 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Spawned> {
         let _reaped = nix::sys::wait::waitpid(pid, None);
         return Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno)));
     }
-    Ok(Spawned { pid, by_clone3 })
+    Ok(pid)
 }
 
 /// clone3 is absent before Linux 5.3, and refused by the seccomp filters of older container runtimes.

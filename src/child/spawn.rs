@@ -169,7 +169,7 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
         keep_fd: launch.keep_fd.as_ref().map(AsFd::as_fd),
         handled: &handled,
     };
-    let spawned = sys::spawn(&exec).map_err(|source| match source.raw_os_error() {
+    let pid = sys::spawn(&exec).map_err(|source| match source.raw_os_error() {
         Some(libc::ENOEXEC | libc::EACCES | libc::ETXTBSY | libc::E2BIG) => {
             LaunchError::NotExecutable {
                 path: launch.path.clone(),
@@ -180,9 +180,9 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
         _ => os_error(source),
     })?;
     Ok(Process {
-        pid: spawned.pid,
+        pid,
         #[cfg(target_os = "linux")]
-        pidfd: rustix::process::Pid::from_raw(spawned.pid.as_raw()).and_then(|pid| {
+        pidfd: rustix::process::Pid::from_raw(pid.as_raw()).and_then(|pid| {
             rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
         }),
     })

@@ -1,9 +1,6 @@
-//! Reads what FFmpeg writes with `-progress`, and tells a run that stands still from a slow one. Pure.
+//! Reads what FFmpeg writes with `-progress`. Pure; what counts as standing still is decided where it is watched.
 //!
 //! FFmpeg writes lines `key=value`; a block ends with `progress=continue` or, at the very end, `progress=end`.
-//! The time at which bytes arrive is given by the caller.
-
-use std::time::Duration;
 
 /// Bytes of one line that are kept; what is longer is no line of FFmpeg's and is passed over.
 const MAX_LINE: usize = 1024;
@@ -88,59 +85,6 @@ fn number(text: &str) -> Option<f64> {
         .filter(|value: &f64| value.is_finite())
 }
 
-/// Tells whether a run moves: it stands still when neither its frames, its time nor its size have grown for
-/// a given time.
-#[derive(Debug, Clone, Copy)]
-pub struct Stall {
-    limit: Duration,
-    moved_at: Duration,
-    frame: u64,
-    out_time_us: i64,
-    total_size: u64,
-}
-
-impl Stall {
-    /// A run started at time 0 that may stand still for `limit`, its start included.
-    pub fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            moved_at: Duration::ZERO,
-            frame: 0,
-            out_time_us: i64::MIN,
-            total_size: 0,
-        }
-    }
-
-    /// Takes a block of progress seen at `now` (since the start), and tells whether the run stands still.
-    pub fn advance(&mut self, progress: &Progress, now: Duration) -> bool {
-        let frame = progress.frame.unwrap_or(0);
-        let out_time_us = progress.out_time_us.unwrap_or(i64::MIN);
-        let total_size = progress.total_size.unwrap_or(0);
-        if frame > self.frame
-            || out_time_us > self.out_time_us
-            || total_size > self.total_size
-            || progress.ended
-        {
-            self.moved_at = self.moved_at.max(now);
-        }
-        self.frame = self.frame.max(frame);
-        self.out_time_us = self.out_time_us.max(out_time_us);
-        self.total_size = self.total_size.max(total_size);
-        self.is_stalled(now)
-    }
-
-    /// Whether the run stands still at `now`, when nothing was heard of it since: FFmpeg that hangs writes no
-    /// progress at all.
-    pub fn is_stalled(&self, now: Duration) -> bool {
-        now.saturating_sub(self.moved_at) >= self.limit
-    }
-
-    /// The time at which the run will count as standing still if it does not move before.
-    pub fn deadline(&self) -> Duration {
-        self.moved_at.saturating_add(self.limit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,48 +159,5 @@ mod tests {
                 ..Progress::default()
             })
         );
-    }
-
-    #[test]
-    fn standing_still() {
-        let seconds = Duration::from_secs;
-        let at = |frame, size| Progress {
-            frame: Some(frame),
-            total_size: Some(size),
-            ..Progress::default()
-        };
-        let mut stall = Stall::new(seconds(10));
-        assert!(!stall.is_stalled(seconds(9)));
-        assert!(
-            stall.is_stalled(seconds(10)),
-            "a run that never says anything stands still too"
-        );
-        assert!(!stall.advance(&at(1, 0), seconds(9)));
-        assert!(!stall.advance(&at(1, 0), seconds(18)));
-        assert!(stall.advance(&at(1, 0), seconds(19)));
-        // Any of the three is enough: an encoder flushing at the end writes bytes without new frames read.
-        assert!(!stall.advance(&at(1, 500), seconds(20)));
-        assert_eq!(stall.deadline(), seconds(30));
-        // Going back (a new output file) is not moving.
-        assert!(stall.advance(&at(0, 100), seconds(30)));
-        assert!(!stall.advance(
-            &Progress {
-                ended: true,
-                ..at(0, 0)
-            },
-            seconds(31)
-        ));
-    }
-
-    #[test]
-    fn time_before_zero_counts_as_moving_forward() {
-        let at = |us| Progress {
-            out_time_us: Some(us),
-            ..Progress::default()
-        };
-        let mut stall = Stall::new(Duration::from_secs(1));
-        assert!(!stall.advance(&at(-40_000), Duration::from_secs(5)));
-        assert!(stall.advance(&at(-40_000), Duration::from_secs(6)));
-        assert!(!stall.advance(&at(-20_000), Duration::from_secs(6)));
     }
 }

@@ -101,4 +101,22 @@ mod tests {
             assert_eq!(heartbeat.moves, moves);
         }
     }
+
+    #[test]
+    fn time_and_size_are_moves_too_and_time_before_zero_goes_forward() {
+        let (mut heartbeat, _child_end) = FfmpegHeartbeat::open().unwrap();
+        for (out_time_us, total_size, moves) in [
+            (Some(-40), None, 1),
+            (Some(-20), None, 2),
+            (Some(-20), Some(9), 3),
+            (Some(-30), Some(9), 3),
+        ] {
+            heartbeat.take(Progress {
+                out_time_us,
+                total_size,
+                ..Progress::default()
+            });
+            assert_eq!(heartbeat.moves, moves);
+        }
+    }
 }

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use super::args::Options;
 use crate::child::LaunchError;
 use crate::config::size::format_bytes;
-use crate::core::ladder::{GiveUp, Outcome};
+use crate::core::ladder::Outcome;
 use crate::job::guard::{GuardLink, Side, split};
 use crate::job::verdict::{FAILED, NOT_EXECUTABLE, NOT_FOUND, Verdict};
 use crate::job::{self, Finished, Job, JobError, Request};
@@ -113,14 +113,9 @@ fn conclude(job: &Job, finished: &Finished) {
                 )
             },
         );
-        let why = match give_up {
-            GiveUp::NothingLighter => "nothing lighter is left to try",
-            GiveUp::NoRetriesLeft => "no retries are left",
-            GiveUp::NotRepeatable => "it is not run again, for its input or output is a pipe",
-        };
         let there = format_bytes(job.available_bytes);
         log::error!(
-            "{reason}; {why}. It needs {needed}; {there} were available when it was planned"
+            "{reason}; {give_up}. It needs {needed}; {there} were available when it was planned"
         );
     } else if let Some(reason) = &last.reason {
         log::error!("{reason}");

@@ -3,10 +3,13 @@
 //! The rungs are the plans of one job, from the heaviest to the lightest; two that would run the same command
 //! under the same limit are one rung.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// By itself, with an exit code.
@@ -21,6 +24,29 @@ pub enum Outcome {
     Timeout,
     /// By a signal that was not ours.
     Signaled,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Outcome::Exited => "exited",
+            Outcome::Oom => "out of memory at its own limit",
+            Outcome::Pressure => "stopped for memory",
+            Outcome::Stalled => "stalled",
+            Outcome::Timeout => "timed out",
+            Outcome::Signaled => "killed by a signal",
+        })
+    }
+}
+
+impl fmt::Display for GiveUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            GiveUp::NothingLighter => "nothing lighter is left to try",
+            GiveUp::NoRetriesLeft => "no retries are left",
+            GiveUp::NotRepeatable => "it is not run again, for its input or output is a pipe",
+        })
+    }
 }
 
 /// Where a job stands.
@@ -51,7 +77,8 @@ pub enum Next {
 }
 
 /// Why no further attempt is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum GiveUp {
     /// The lightest plan was tried.
     NothingLighter,

@@ -104,6 +104,19 @@ impl CgroupSlice {
         value(&text, key).unwrap_or(0)
     }
 
+    /// What it holds that cannot be reclaimed, swap included, bytes.
+    fn needs(&mut self) -> u64 {
+        let needs = reread(&mut self.stat)
+            .map(|text| crate::memory::needs_from_stat(&text))
+            .unwrap_or(0);
+        let swap: Option<u64> = self
+            .swap
+            .as_mut()
+            .and_then(|file| reread(file).ok())
+            .and_then(|text| text.trim().parse().ok());
+        needs + swap.unwrap_or(0)
+    }
+
     fn number(&self, name: &str) -> Option<u64> {
         fs::read_to_string(self.dir.join(name))
             .ok()?
@@ -137,15 +150,7 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let needs = reread(&mut self.stat)
-            .map(|text| crate::memory::needs_from_stat(&text))
-            .unwrap_or(0);
-        let swap = self
-            .swap
-            .as_mut()
-            .and_then(|file| reread(file).ok())
-            .and_then(|text| text.trim().parse().ok());
-        self.peak_needs = self.peak_needs.max(needs + swap.unwrap_or(0));
+        self.peak_needs = self.peak_needs.max(self.needs());
         self.verdict()
     }
 
@@ -167,6 +172,21 @@ impl Slice for CgroupSlice {
             usage.io_bytes += process.io().map_or(0, |io| io.rchar + io.wchar);
         }
         usage
+    }
+
+    fn usage(&mut self) -> Usage {
+        Usage {
+            needs_bytes: self.needs(),
+            ..Usage::default()
+        }
+    }
+
+    fn freeze(&self, _frozen: bool) -> Result<(), SliceError> {
+        Ok(())
+    }
+
+    fn reclaim(&mut self, _bytes: u64) -> Result<u64, SliceError> {
+        Ok(0)
     }
 
     fn signal(&self, signal: Signal) {

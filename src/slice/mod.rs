@@ -90,6 +90,20 @@ pub trait Slice: fmt::Debug {
     fn wake(&self) -> Option<BorrowedFd<'_>>;
     /// Signs of life of all that is in the slice.
     fn activity(&self) -> Usage;
+    /// Memory and CPU time of all that is in the slice, now.
+    fn usage(&mut self) -> Usage;
+    /// Stops every process in the slice where it stands, or lets them go on. Returns when it has taken effect, or
+    /// after a second.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or it has not taken effect in time.
+    fn freeze(&self, frozen: bool) -> Result<(), SliceError>;
+    /// Asks the kernel to take so many bytes back: file cache first, and anonymous memory where there is swap. The
+    /// bytes that the slice gave up; 0 where there is no such means.
+    ///
+    /// # Errors
+    /// When the kernel refuses. Less than was asked for is no error.
+    fn reclaim(&mut self, bytes: u64) -> Result<u64, SliceError>;
     /// Sends a signal to all that is in the slice.
     fn signal(&self, signal: Signal);
     /// Kills all that is in the slice.

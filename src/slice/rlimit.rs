@@ -79,6 +79,18 @@ impl Slice for RlimitSlice {
         self.tree.activity()
     }
 
+    fn usage(&mut self) -> Usage {
+        self.tree.usage()
+    }
+
+    fn freeze(&self, _frozen: bool) -> Result<(), SliceError> {
+        Ok(())
+    }
+
+    fn reclaim(&mut self, _bytes: u64) -> Result<u64, SliceError> {
+        Ok(0)
+    }
+
     fn signal(&self, signal: Signal) {
         self.tree.signal(signal);
     }

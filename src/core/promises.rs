@@ -182,11 +182,11 @@ fn honest() -> impl Strategy<Value = Made> {
 }
 
 /// When a job could start if nothing but what runs now had to end, in seconds.
-fn soonest(needs_mib: u64, budget_mib: u64, live: &BTreeMap<JobId, (u64, u64)>) -> u64 {
+fn soonest(now: u64, needs_mib: u64, budget_mib: u64, live: &BTreeMap<JobId, (u64, u64)>) -> u64 {
     let mut ends: Vec<(u64, u64)> = live.values().copied().collect();
     ends.sort_unstable();
     let mut free = budget_mib - ends.iter().map(|(_, mib)| mib).sum::<u64>();
-    let mut at = 0;
+    let mut at = now;
     for (until, mib) in ends {
         if needs_mib <= free {
             break;
@@ -223,7 +223,7 @@ proptest! {
             match action {
                 Action::Note(Decision::Start { overtakes: Some(head), .. }) => {
                     let needs = jobs[head.0 as usize].peak_mib;
-                    promised.entry(head).or_insert_with(|| soonest(needs, 1800, &live));
+                    promised.entry(head).or_insert_with(|| soonest(now, needs, 1800, &live));
                 }
                 Action::Start(start) => {
                     let made = &jobs[start.job.0 as usize];

@@ -345,9 +345,8 @@ pub struct LargeFile {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
-mod tests;
-
+mod mistakes_tests;
 #[cfg(test)]
-#[path = "policy_shipped_tests.rs"]
 mod shipped_tests;
+#[cfg(test)]
+mod tests;

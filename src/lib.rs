@@ -12,9 +12,11 @@
 //! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
+//! - [`batch`]: many inputs for one command: placeholders, lists, logs, the journal of what is done, progress lines
 //! - [`report`]: what a run did, as JSON
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
+pub mod batch;
 pub mod child;
 pub mod cli;
 pub mod config;

@@ -158,6 +158,24 @@ impl Journal {
         Ok((journal, done))
     }
 
+    /// What the journal knows to be done, without taking or changing it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn peek(home: &Path, dir: &Path, command: &[OsString]) -> Result<Done, JournalError> {
+        let path = home.join(name(dir, command)).with_extension("journal");
+        let fail = |source| failed(&path, source);
+        let mut file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let nothing = File::open("/dev/null").map_err(fail)?;
+                return Ok(Done::new(nothing, Vec::new(), dir.to_owned()));
+            }
+            other => other.map_err(fail)?,
+        };
+        let scan = Scan::of(&mut file).map_err(fail)?;
+        Ok(Done::new(file, scan.entries, dir.to_owned()))
+    }
+
     /// A directory of this batch's own for what it needs while it runs, under the same lock.
     pub fn spool(&self) -> PathBuf {
         self.path.with_extension("spool")

@@ -4,19 +4,22 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::inputs::{InputError, Inputs};
 use super::journal::{self, Done};
 use super::placeholder::Template;
 use super::results;
 use crate::core::JobId;
-use crate::engine::{BATCH, SEGMENT, Task, Tasks};
+use crate::engine::{BATCH, Pull, SEGMENT, Task, Tasks};
 use crate::ffmpeg::command::{Command, is_ffmpeg};
 use crate::ffmpeg::output::InputKind;
 use crate::ffmpeg::target;
@@ -145,9 +148,49 @@ enum Message {
     Broken(FeedError),
 }
 
+/// A pipe that says that there is something to be had.
+#[derive(Debug)]
+struct Wake {
+    reader: PipeReader,
+}
+
+/// Its other end. When it is dropped, the reading end is readable for good.
+#[derive(Debug)]
+struct Waker {
+    writer: PipeWriter,
+}
+
+impl Wake {
+    fn new() -> io::Result<(Wake, Waker)> {
+        let (reader, writer) = io::pipe()?;
+        for fd in [reader.as_fd(), writer.as_fd()] {
+            fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        Ok((Wake { reader }, Waker { writer }))
+    }
+
+    /// What is said from now on is news.
+    fn drain(&mut self) {
+        let mut bytes = [0; 256];
+        while self
+            .reader
+            .read(&mut bytes)
+            .is_ok_and(|read| read == bytes.len())
+        {}
+    }
+}
+
+impl Waker {
+    fn wake(&mut self) {
+        // Full is readable.
+        let _full = self.writer.write(&[0]);
+    }
+}
+
 /// The tasks of a batch.
 #[derive(Debug)]
 pub struct Feed {
+    wake: Wake,
     recipe: Arc<Recipe>,
     receiver: Receiver<Message>,
     total: Option<u64>,
@@ -181,19 +224,34 @@ impl Feed {
         let recipe = Arc::new(recipe);
         let skipped = Arc::new(AtomicU64::new(0));
         let (sender, receiver) = sync_channel(AHEAD);
+        let (wake, mut waker) = Wake::new().map_err(FeedError::Thread)?;
         let total = inputs.known();
         let (thread_recipe, thread_skipped) = (Arc::clone(&recipe), Arc::clone(&skipped));
         std::thread::Builder::new()
             .name("inputs".to_owned())
             .spawn(move || {
-                if let Err(error) =
-                    read(&thread_recipe, inputs, &mut done, &thread_skipped, &sender)
-                {
-                    let _nobody_asks_any_more = sender.send(Message::Broken(error));
+                let mut give = |message| {
+                    let given = sender.send(message).is_ok();
+                    waker.wake();
+                    given
+                };
+                let ended = read(
+                    &thread_recipe,
+                    inputs,
+                    &mut done,
+                    &thread_skipped,
+                    &mut give,
+                );
+                if let Err(error) = ended {
+                    let _nobody_asks_any_more = give(Message::Broken(error));
                 }
+                // In this order: who is woken by the waker's end must see that nothing more comes.
+                drop(sender);
+                drop(waker);
             })
             .map_err(FeedError::Thread)?;
         Ok(Feed {
+            wake,
             recipe,
             receiver,
             total,
@@ -222,15 +280,12 @@ fn read<R: BufRead>(
     inputs: Inputs<R>,
     done: &mut Done,
     skipped: &AtomicU64,
-    sender: &SyncSender<Message>,
+    give: &mut dyn FnMut(Message) -> bool,
 ) -> Result<(), FeedError> {
     for (input, sequence) in inputs.zip(1..) {
         match recipe.about(input?, sequence, done)? {
             Some(about) => {
-                if sender
-                    .send(Message::Job(sequence, Box::new(about)))
-                    .is_err()
-                {
+                if !give(Message::Job(sequence, Box::new(about))) {
                     return Ok(());
                 }
             }
@@ -241,25 +296,31 @@ fn read<R: BufRead>(
 }
 
 impl Tasks for Feed {
-    fn next(&mut self) -> Option<(JobId, Task)> {
-        match self.receiver.recv() {
+    fn next(&mut self) -> Pull {
+        self.wake.drain();
+        match self.receiver.try_recv() {
             Ok(Message::Job(sequence, about)) => {
-                let (job, task) = (JobId(sequence), self.recipe.task(&about));
+                let (job, task) = (JobId(sequence), Box::new(self.recipe.task(&about)));
                 self.pending.borrow_mut().insert(job, *about);
                 self.given += 1;
-                Some((job, task))
+                Pull::Job(job, task)
             }
             Ok(Message::Broken(error)) => {
                 log::error!("{error}");
                 self.broken = Some(error);
                 self.ended = true;
-                None
+                Pull::End
             }
-            Err(_) => {
+            Err(TryRecvError::Empty) => Pull::Later,
+            Err(TryRecvError::Disconnected) => {
                 self.ended = true;
-                None
+                Pull::End
             }
         }
+    }
+
+    fn ready(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.wake.reader.as_fd())
     }
 
     fn remaining(&self) -> Option<u64> {
@@ -304,4 +365,134 @@ pub fn empty_spool(dir: &Path) -> io::Result<()> {
         _ => {}
     }
     journal::make_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+    use crate::batch::journal::Journal;
+
+    struct Place {
+        root: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn command() -> Vec<OsString> {
+            ["cmd", "{}", "-n{batch}"].map(OsString::from).into()
+        }
+
+        fn open(&self) -> (Journal, Done) {
+            let home = self.root.path().join("state");
+            Journal::open(&home, self.root.path(), &Place::command()).unwrap()
+        }
+
+        fn recipe(&self) -> Recipe {
+            Recipe {
+                template: Template::new(&Place::command()),
+                dir: self.root.path().to_owned(),
+                task: Task {
+                    priority: 3,
+                    ..Task::default()
+                },
+                results: None,
+                spool: PathBuf::from("/spool"),
+            }
+        }
+
+        fn feed<R: BufRead + Send + 'static>(&self, words: &[&str], stdin: R) -> Feed {
+            let words = words.iter().map(OsString::from).collect();
+            let inputs = Inputs::new(words, stdin, false).unwrap();
+            Feed::start(self.recipe(), inputs, self.open().1).unwrap()
+        }
+    }
+
+    fn place() -> Place {
+        Place {
+            root: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// The next job, waited for as the engine does.
+    fn pull(feed: &mut Feed) -> Option<(u64, Task)> {
+        loop {
+            match feed.next() {
+                Pull::Job(job, task) => return Some((job.0, *task)),
+                Pull::End => return None,
+                Pull::Later => {
+                    let fd = feed.ready().unwrap();
+                    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+                    let ready = poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap();
+                    assert_eq!(ready, 1, "nothing came");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_done_is_left_out_and_keeps_its_number() {
+        let place = place();
+        let recipe = place.recipe();
+        let (mut journal, _) = place.open();
+        journal
+            .finished(recipe.command(OsStr::new("b"), 2).1, &[])
+            .unwrap();
+        drop(journal);
+        let mut feed = place.feed(&["a", "b", "c{batch}"], io::empty());
+        let (first, task) = pull(&mut feed).unwrap();
+        assert_eq!((first, task.priority), (1, 3));
+        let (third, task) = pull(&mut feed).unwrap();
+        assert_eq!(third, 3);
+        assert_eq!(task.argv, ["cmd", "c{batch}", "-n{batch}"]);
+        assert_eq!(task.adaptive, [2], "a name is left alone");
+        assert_eq!(task.stdout, Some(PathBuf::from("/spool/3.out")));
+        assert!(pull(&mut feed).is_none());
+        assert_eq!(feed.remaining(), Some(0));
+        assert_eq!(feed.skipped().load(Ordering::Relaxed), 1);
+        let input = feed.pending().borrow()[&JobId(3)].input.clone();
+        assert_eq!(input, "c{batch}");
+    }
+
+    #[test]
+    fn a_slow_list_is_not_waited_for() {
+        let place = place();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut feed = place.feed(&["-"], io::BufReader::new(reader));
+        assert!(matches!(feed.next(), Pull::Later));
+        assert_eq!(feed.remaining(), None);
+        writer.write_all(b"a\n").unwrap();
+        assert_eq!(pull(&mut feed).unwrap().0, 1);
+        assert!(matches!(feed.next(), Pull::Later));
+        drop(writer);
+        assert!(pull(&mut feed).is_none());
+    }
+
+    #[test]
+    fn a_list_that_breaks_off_is_an_error_behind_what_was_before_it() {
+        let place = place();
+        let mut feed = place.feed(&["-", "z"], &b"a\nb\0\n"[..]);
+        assert_eq!(pull(&mut feed).unwrap().0, 1);
+        assert!(pull(&mut feed).is_none());
+        assert!(matches!(feed.broken, Some(FeedError::Input(_))));
+    }
+
+    #[test]
+    fn an_endless_list_is_read_no_further_than_it_is_asked_for() {
+        let place = place();
+        let endless = io::BufReader::new(io::repeat(b'x').chain(io::empty()));
+        let lines = std::iter::repeat_n(b"x\n", 100_000).flatten().copied();
+        let mut feed = place.feed(&["-"], io::Cursor::new(lines.collect::<Vec<u8>>()));
+        for sequence in 1..=500 {
+            assert_eq!(pull(&mut feed).unwrap().0, sequence);
+        }
+        drop(feed);
+        // An entry that has no end is an error, not memory.
+        let mut feed = place.feed(&["-"], endless);
+        assert!(pull(&mut feed).is_none());
+        assert!(matches!(
+            feed.broken,
+            Some(FeedError::Input(InputError::TooLong { .. }))
+        ));
+    }
 }

@@ -11,8 +11,8 @@
 mod task;
 
 pub use task::{
-    BATCH, BatchRule, JobReport, Observer, Outcome, Running, SEGMENT, Stage, Started, Status, Task,
-    Tasks,
+    BATCH, BatchRule, JobReport, Observer, Outcome, Pull, Running, SEGMENT, Stage, Started, Status,
+    Task, Tasks,
 };
 
 use crate::config::policy::Policy;

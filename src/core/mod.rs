@@ -8,6 +8,7 @@
 //! - [`event`], [`action`], [`decision`], [`job`]: the words that the core and its shells exchange
 //! - [`state`]: the state and `step`
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
+//! - [`outcome`]: what an attempt's end means, for every shell that has real children
 
 pub mod action;
 pub mod budget;
@@ -15,6 +16,7 @@ pub mod decision;
 pub mod event;
 pub mod job;
 pub mod ladder;
+pub mod outcome;
 pub mod poll;
 pub mod state;
 

@@ -2,17 +2,19 @@
 //! carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a file appears complete or not
 //! at all, `guard` is the process that outlives us if we are killed, `verdict` is how ffwarden ends.
 //!
+//! The engine runs many jobs at once with the same parts but `run` and `watch`.
+//!
 //! Decisions are `core`'s; this is the shell that feeds it numbers and does what it says.
 
 pub mod guard;
-mod heartbeat;
-mod outputs;
+pub(crate) mod heartbeat;
+pub(crate) mod outputs;
 mod plan;
-mod reason;
+pub(crate) mod reason;
 mod run;
 pub mod verdict;
 mod wait;
-mod watch;
+pub(crate) mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use crate::config::size::Size;
 
 pub use outputs::kind_name;
-pub use plan::{Job, Plan};
+pub use plan::{Job, Plan, Standard, Surroundings};
 pub use run::{Finished, run};
 
 /// What the user asked for, besides the command.

@@ -1,6 +1,7 @@
 //! Why an attempt ended, in one sentence for people.
 
-use super::watch::Ended;
+use std::time::Duration;
+
 use crate::config::size::format_bytes;
 use crate::core::ladder::Outcome;
 use crate::sys::WaitStatus;
@@ -8,7 +9,8 @@ use crate::sys::WaitStatus;
 /// The sentence, when the child did not simply exit.
 pub fn sentence(
     outcome: Outcome,
-    ended: &Ended,
+    status: WaitStatus,
+    wall: Duration,
     limit_bytes: u64,
     peak_bytes: u64,
 ) -> Option<String> {
@@ -29,13 +31,13 @@ pub fn sentence(
         }
         Outcome::Stalled => format!(
             "stopped after no progress for too long, {} s after its start",
-            seconds(ended)
+            seconds(wall)
         ),
         Outcome::Timeout => format!(
             "stopped at the timeout, {} s after its start",
-            seconds(ended)
+            seconds(wall)
         ),
-        Outcome::Signaled => match ended.status {
+        Outcome::Signaled => match status {
             WaitStatus::Signaled(number) => {
                 format!("killed by {}, which ffwarden did not send", name(number))
             }
@@ -44,8 +46,8 @@ pub fn sentence(
     })
 }
 
-fn seconds(ended: &Ended) -> String {
-    format!("{:.0}", ended.wall.as_secs_f64())
+fn seconds(wall: Duration) -> String {
+    format!("{:.0}", wall.as_secs_f64())
 }
 
 fn name(number: i32) -> String {

@@ -181,6 +181,7 @@ impl Machine {
             memory_bytes,
             pids_max: u64::from(pids_max),
             expected_threads,
+            swap_bytes: 0,
         }
     }
 

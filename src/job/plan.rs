@@ -243,6 +243,7 @@ impl Machine<'_> {
             memory_bytes,
             pids_max: u64::from(pids_max),
             expected_threads,
+            swap_bytes: 0,
         }
     }
 

@@ -1,8 +1,9 @@
 //! Why an attempt ended, in one sentence for people.
 
-use super::watch::Ended;
+use super::watch::{Cause, Ended};
 use crate::config::size::format_bytes;
 use crate::core::ladder::Outcome;
+use crate::slice::Breach;
 use crate::sys::WaitStatus;
 
 /// The sentence, when the child did not simply exit.
@@ -15,6 +16,10 @@ pub fn sentence(
     let limit = format_bytes(limit_bytes);
     Some(match outcome {
         Outcome::Exited => return None,
+        Outcome::Oom if ended.cause == Cause::Breach(Breach::Crawl) => format!(
+            "stopped because it hardly got on at its own memory limit of {limit}: its code was evicted and read again \
+             all the time"
+        ),
         Outcome::Oom => {
             format!(
                 "stopped at its own memory limit of {limit} (peak {})",

@@ -291,7 +291,7 @@ impl Run<'_> {
 /// What an attempt's end means.
 fn outcome(ended: &Ended, kills_before: Option<u64>) -> Outcome {
     match (ended.cause, ended.status) {
-        (Cause::Breach(Breach::OwnLimit), _) => Outcome::Oom,
+        (Cause::Breach(Breach::OwnLimit | Breach::Crawl), _) => Outcome::Oom,
         (Cause::Breach(Breach::MachineFull), _) => Outcome::Pressure,
         (Cause::Timeout, _) => Outcome::Timeout,
         (Cause::Stalled, _) => Outcome::Stalled,

@@ -37,6 +37,7 @@ mod queue;
 mod running;
 pub mod stall;
 pub mod state;
+pub mod thrash;
 pub mod victim;
 
 pub use action::{Action, ReliefId, Start};

@@ -13,6 +13,8 @@ pub enum Cause {
     Itself,
     /// It reached its own limit.
     OwnLimit,
+    /// It stood at its own limit and hardly got on.
+    Crawl,
     /// An ancestor's limit or the machine's memory was full.
     MachineFull,
     /// We stopped it to get its memory back.
@@ -29,7 +31,7 @@ pub enum Cause {
 /// kernel's OOM killer was at work on the machine meanwhile, where no counter of the slice's own can tell.
 pub fn outcome(cause: Cause, signal: Option<i32>, kernel_killed: bool) -> Outcome {
     match (cause, signal) {
-        (Cause::OwnLimit, _) => Outcome::Oom,
+        (Cause::OwnLimit | Cause::Crawl, _) => Outcome::Oom,
         (Cause::MachineFull | Cause::Victim, _) => Outcome::Pressure,
         (Cause::Timeout, _) => Outcome::Timeout,
         (Cause::Stalled, _) => Outcome::Stalled,
@@ -49,6 +51,7 @@ mod tests {
             for kernel_killed in [false, true] {
                 let of = |cause| outcome(cause, signal, kernel_killed);
                 assert_eq!(of(Cause::OwnLimit), Outcome::Oom);
+                assert_eq!(of(Cause::Crawl), Outcome::Oom);
                 assert_eq!(of(Cause::MachineFull), Outcome::Pressure);
                 assert_eq!(of(Cause::Victim), Outcome::Pressure);
                 assert_eq!(of(Cause::Timeout), Outcome::Timeout);

@@ -87,6 +87,7 @@ impl Engine<'_> {
             Err(error) => Some(error.to_string()),
             Ok(()) => reason::sentence(
                 meaning,
+                ended.cause,
                 status,
                 ended.wall,
                 attempt.limit_bytes,

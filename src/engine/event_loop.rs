@@ -15,7 +15,7 @@ use super::interrupt::Interrupts;
 use super::planner::Planner;
 use super::relief::Reliefs;
 use super::settle::Settlers;
-use super::sources::{self, Kills};
+use super::sources::{self, Kills, Triggers};
 use super::threads::{Answer, Answers, Inbox, mailbox};
 use super::{Observer, Outcome, Setup, Status, Tasks};
 use crate::child::Signals;
@@ -24,6 +24,7 @@ use crate::config::profile::Profiles;
 use crate::core::{AttemptId, Event, ReliefId, Settings, State, step};
 use crate::job::JobError;
 use crate::job::guard::GuardLink;
+use crate::memory::sample::Sampler;
 use crate::slice::detect::Container;
 
 /// Open files that are enough for some thousand children; each takes about eight.
@@ -47,6 +48,8 @@ pub(super) struct Engine<'a> {
     pub answers: Answers,
     pub inbox: Inbox,
     pub kills: Kills,
+    pub sampler: Sampler,
+    pub triggers: Triggers,
     /// What happened and is not yet told to the core.
     pub events: VecDeque<Event>,
     pub times: Times,
@@ -95,8 +98,13 @@ impl<'a> Engine<'a> {
         let profiles = Profiles::load(&Profiles::directories())?;
         let planner = Planner::start(profiles, container.memory_floor(), answers.clone())?;
         let open_files = raise_open_files();
+        let mut sampler = Sampler::open()?;
+        // Where pressure is read is known after the first sample.
+        sampler.sample()?;
         let start = Instant::now();
         Ok(Engine {
+            triggers: Triggers::set(&policy, &sampler),
+            sampler,
             desk: Desk::new(planner, &policy, &settings),
             reliefs: Reliefs::new(policy.relief.clone(), open_files),
             swap_bytes: swap(&policy, &settings),
@@ -161,7 +169,7 @@ impl<'a> Engine<'a> {
     }
 
     fn measure(&mut self) -> Result<(), JobError> {
-        let sample = sources::sample(&mut self.attempts, Instant::now())?;
+        let sample = sources::sample(&mut self.sampler, &mut self.attempts, Instant::now())?;
         self.kills.look();
         self.memory = (sample.total_bytes, sample.available_bytes);
         self.events.push_back(Event::Measured(sample));
@@ -188,6 +196,12 @@ impl<'a> Engine<'a> {
         fds.extend(guard.map(|_| PollFd::new(self.guard.fd(), PollFlags::empty())));
         let of_reliefs = self.reliefs.fds();
         fds.extend(of_reliefs.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let triggers_from = fds.len();
+        let mut places = Vec::new();
+        for (place, fd) in self.triggers.fds() {
+            fds.push(PollFd::new(fd, PollFlags::POLLPRI));
+            places.push(place);
+        }
         let slices_from = fds.len();
         let mut woken_by = Vec::new();
         for (id, attempt) in self.attempts.iter().filter(|(_, one)| one.is_alive()) {
@@ -212,7 +226,15 @@ impl<'a> Engine<'a> {
         let woken: Vec<AttemptId> = of_slices
             .filter_map(|(fd, id)| ready(fd).then_some(id))
             .collect();
+        let of_triggers = fds[triggers_from..].iter().zip(places);
+        let said: Vec<(usize, PollFlags)> = of_triggers
+            .filter_map(|(fd, place)| Some((place, fd.revents()?)))
+            .collect();
         drop(fds);
+        let fired = said
+            .into_iter()
+            .filter_map(|(place, revents)| self.triggers.polled(place, revents));
+        self.events.extend(fired);
         let now = Instant::now();
         for id in woken {
             if let Some(attempt) = self.attempts.get_mut(&id) {

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::config::size::format_bytes;
 use crate::core::ladder::Outcome;
+use crate::core::outcome::Cause;
 use crate::sys::WaitStatus;
 
 /// The sentence, when the child did not simply exit.
 pub fn sentence(
     outcome: Outcome,
+    cause: Cause,
     status: WaitStatus,
     wall: Duration,
     limit_bytes: u64,
@@ -16,10 +18,23 @@ pub fn sentence(
 ) -> Option<String> {
     let limit = format_bytes(limit_bytes);
     Some(match outcome {
+        Outcome::Exited | Outcome::Signaled if cause == Cause::Leaving => {
+            "ended because ffwarden was asked to end".to_owned()
+        }
         Outcome::Exited => return None,
+        Outcome::Oom if cause == Cause::Crawl => format!(
+            "stopped because it hardly got on at its own memory limit of {limit}: its code was evicted and read again \
+             all the time"
+        ),
         Outcome::Oom => {
             format!(
                 "stopped at its own memory limit of {limit} (peak {})",
+                format_bytes(peak_bytes)
+            )
+        }
+        Outcome::Pressure if cause == Cause::Victim => {
+            format!(
+                "stopped to give memory back, at {} of its {limit}",
                 format_bytes(peak_bytes)
             )
         }

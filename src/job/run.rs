@@ -191,6 +191,7 @@ impl Run<'_> {
             cpu_seconds: ended.cpu.as_secs_f64(),
             reason: reason::sentence(
                 outcome,
+                ended.cause,
                 ended.status,
                 ended.wall,
                 limits.memory_bytes,

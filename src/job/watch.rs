@@ -37,6 +37,7 @@ pub trait Heartbeat {
 pub fn cause(breach: Breach) -> Cause {
     match breach {
         Breach::OwnLimit => Cause::OwnLimit,
+        Breach::Crawl => Cause::Crawl,
         Breach::MachineFull => Cause::MachineFull,
     }
 }

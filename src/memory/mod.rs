@@ -5,13 +5,18 @@ use std::time::Duration;
 pub mod tree;
 
 #[cfg(target_os = "linux")]
+mod bounds;
+#[cfg(target_os = "linux")]
 pub mod kept;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 #[cfg(target_os = "linux")]
+pub mod pressure;
+#[cfg(target_os = "linux")]
 pub mod proc;
+pub mod sample;
 
 #[cfg(target_os = "linux")]
 pub use linux::{has_pressure, machine, needs_from_stat, oom_kills, swap_total_bytes, value};

@@ -17,8 +17,10 @@ use crate::core::poll;
 use crate::memory::kept::Kept;
 use crate::memory::{self, Usage, value};
 
+mod crawl;
 mod dir;
 
+use crawl::Crawl;
 pub(super) use dir::file_error;
 pub use dir::{freeze, is_empty, kill, members, number, reclaim, remove, set, signal};
 
@@ -33,6 +35,7 @@ pub struct CgroupSlice {
     /// Only where it may have swap.
     swap: Option<Kept>,
     cpu: Option<Kept>,
+    crawl: Crawl,
     peak_needs: u64,
     made: Instant,
     removed: bool,
@@ -66,10 +69,8 @@ impl CgroupSlice {
                 controller: "memory",
             });
         }
-        set(
-            &dir.join("memory.max"),
-            &whole_pages(limits.memory_bytes.max(super::CGROUP_MEMORY_FLOOR)).to_string(),
-        )?;
+        let memory_bytes = whole_pages(limits.memory_bytes.max(super::CGROUP_MEMORY_FLOOR));
+        set(&dir.join("memory.max"), &memory_bytes.to_string())?;
         // Absent where the kernel was built or booted without swap accounting: then there is nothing to limit.
         if dir.join("memory.swap.max").exists() {
             let swap = whole_pages(limits.swap_bytes).to_string();
@@ -98,6 +99,7 @@ impl CgroupSlice {
             stat: open("memory.stat")?,
             swap: open("memory.swap.current").ok().filter(|_| has_swap),
             cpu: open("cpu.stat").ok(),
+            crawl: Crawl::new(memory_bytes),
             peak_needs: 0,
             made: Instant::now(),
             removed: false,
@@ -107,6 +109,13 @@ impl CgroupSlice {
     fn counter(&mut self, key: &str) -> u64 {
         let text = self.events.read();
         text.ok().and_then(|text| value(text, key)).unwrap_or(0)
+    }
+
+    fn crawls(&mut self) -> bool {
+        let (Ok(stat), Ok(events)) = (self.stat.read(), self.events.read()) else {
+            return false;
+        };
+        self.crawl.look(&self.dir, stat, events)
     }
 
     /// What it holds that cannot be reclaimed, swap included, bytes.
@@ -144,8 +153,11 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        self.peak_needs = self.peak_needs.max(self.needs());
+        let needs = self.needs();
+        self.peak_needs = self.peak_needs.max(needs);
+        let near = self.crawl.is_near(needs);
         self.verdict()
+            .or_else(|| (near && self.crawls()).then_some(Breach::Crawl))
     }
 
     fn next_look(&self) -> Duration {

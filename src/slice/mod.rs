@@ -71,6 +71,9 @@ pub struct Limits {
 pub enum Breach {
     /// It reached its own limit: a lighter profile next time.
     OwnLimit,
+    /// It stands at its own limit and hardly gets on, for its own code is evicted and read again all the time: the
+    /// same as if it had been killed there.
+    Crawl,
     /// An ancestor's limit or the machine's memory was full: the same profile, later.
     MachineFull,
 }

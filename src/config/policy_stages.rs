@@ -172,8 +172,6 @@ impl StageChecker<'_> {
             None => Thresholds::default(),
         };
         let workers = self.workers(raw, before)?;
-        let stop = raw.stop.as_ref().is_some_and(|stop| stop.value);
-        let relief = self.kinds(raw)?;
         Ok(Stage {
             level,
             enter,
@@ -181,9 +179,9 @@ impl StageChecker<'_> {
             profile: self.ceiling(raw, before)?,
             batch: self.batch(raw, before, workers)?,
             segment_percent: self.segment(raw, before)?,
-            verify: self.verify(raw, stop)?,
-            relief,
-            stop,
+            relief: self.kinds(raw)?,
+            verify: self.verify(raw)?,
+            stop: raw.stop.as_ref().is_some_and(|stop| stop.value),
             after_relief: self.after_relief(raw, workers)?,
             say: raw.say.unwrap_or(match level {
                 Level::Normal | Level::Moderate => Say::Info,
@@ -423,22 +421,16 @@ impl StageChecker<'_> {
         Ok(kinds)
     }
 
-    /// Whether each relief is looked at; left out, it is where attempts may be stopped.
-    fn verify(&self, raw: &RawStage, stop: bool) -> Result<bool, ContentError> {
+    /// Whether each relief is looked at; left out, it is.
+    fn verify(&self, raw: &RawStage) -> Result<bool, ContentError> {
         let relief = !raw.relief.is_empty();
         match &raw.verify {
-            None => Ok(stop && relief),
+            None => Ok(relief),
             Some(verify) if verify.value && !relief => Err(self.read.wrong(
                 verify.referenced,
                 "verify",
                 "there is no relief here to look at",
                 "add a line such as `relief: [reclaim]`, or leave it out",
-            )),
-            Some(verify) if !verify.value && stop && relief => Err(self.read.wrong(
-                verify.referenced,
-                "verify",
-                "an attempt is stopped only if relief did not help, which takes a look",
-                "leave it out, or leave out `stop`",
             )),
             Some(verify) => Ok(verify.value),
         }
@@ -538,13 +530,12 @@ impl StageChecker<'_> {
     ) -> Result<Option<f64>, ContentError> {
         let Some(text) = text else { return Ok(None) };
         let percent = self.read.percent(key, text, 0.1..=100.0)?;
-        self.is_left(key, text, percent)?;
         self.rises(key, text, (percent, true), earlier)?;
         Ok(Some(percent))
     }
 
-    /// Checks that there is a measure below the threshold less the margin (for `available`, above both together). For
-    /// bytes there always is, as the margin is a part of them.
+    /// Checks that there is a measure below a part of memory less the margin (for `available`, above both together).
+    /// For bytes there always is, as the margin is a part of them; for shares of time the core takes care of it.
     fn is_left(&self, key: &str, text: &Text, percent: f64) -> Result<(), ContentError> {
         let margin = self.margin;
         let (never, problem, hint) = if key == AVAILABLE {

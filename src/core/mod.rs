@@ -7,11 +7,13 @@
 //!
 //! - [`event`], [`action`], [`decision`], [`job`]: the words that the core and its shells exchange
 //! - [`state`]: the state of jobs and memory, and `step`
+//! - `lives`: a job from its submission over its attempts to its one end
 //! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
 //! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
 //! - `pressure`: relief, its judgement, and stopping a [`victim`]
 //! - [`breaker`]: no new work after a storm; [`learn`]: what finished attempts teach
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
+//! - [`outcome`]: what an attempt's end means, for every shell that has real children
 
 pub mod action;
 mod admission;
@@ -25,6 +27,8 @@ pub mod job;
 pub mod ladder;
 pub mod learn;
 pub mod level;
+mod lives;
+pub mod outcome;
 pub mod poll;
 mod pressure;
 #[cfg(test)]
@@ -33,6 +37,7 @@ mod queue;
 mod running;
 pub mod stall;
 pub mod state;
+pub mod thrash;
 pub mod victim;
 
 pub use action::{Action, ReliefId, Start};

@@ -8,12 +8,26 @@
 //!
 //! Not here: which job runs when and with how much (`core`), what a job is and where its results go (the caller).
 
+mod act;
+mod attempt;
+mod desk;
+mod ends;
+mod event_loop;
+mod interrupt;
+mod planner;
+mod relief;
+mod settle;
+mod sources;
+mod start;
 mod task;
+mod threads;
 
 pub use task::{
     BATCH, BatchRule, JobReport, Observer, Outcome, Pull, Running, SEGMENT, Stage, Started, Status,
     Task, Tasks,
 };
+
+use std::time::Duration;
 
 use crate::config::policy::Policy;
 use crate::core::Settings;
@@ -32,6 +46,8 @@ pub struct Setup<'a> {
     pub container: &'a mut Container,
     /// Told what has to go if we are killed.
     pub guard: &'a mut GuardLink,
+    /// How often [`Observer::progress`] is called while something runs; none is never, and costs nothing.
+    pub show_every: Option<Duration>,
 }
 
 /// Runs all jobs to their end, or until a signal asks us to end. Has to be called on the main thread.
@@ -44,6 +60,5 @@ pub fn run(
     tasks: &mut dyn Tasks,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, JobError> {
-    let _ = (setup, tasks, observer);
-    Ok(Outcome::default())
+    event_loop::Engine::new(setup, tasks, observer)?.until_the_end()
 }

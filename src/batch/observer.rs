@@ -301,7 +301,7 @@ impl Observer for Reporter {
                 Show::Tail if report.is_done() => Show::Nothing,
                 show => show,
             },
-            remove: !self.telling.keep,
+            keep: self.telling.keep,
         });
     }
 

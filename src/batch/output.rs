@@ -27,14 +27,14 @@ enum Message {
 /// What a job has written into files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Its stdout, to be written to ours.
+    /// Its stdout.
     pub stdout: PathBuf,
     /// Its stderr.
     pub stderr: PathBuf,
     /// How much of its stderr is shown.
     pub show: Show,
-    /// The files are removed afterwards.
-    pub remove: bool,
+    /// The files stay, and its stdout is to be found there and not in ours, as with parallel.
+    pub keep: bool,
 }
 
 /// How much of a job's stderr is shown.
@@ -154,7 +154,8 @@ fn frame(lines: &[String]) -> String {
 impl Written {
     fn write(&self) {
         // A reader of our stdout that has gone does not stop the batch.
-        if let Err(error) = self.write_stdout()
+        if !self.keep
+            && let Err(error) = self.write_stdout()
             && error.kind() != io::ErrorKind::BrokenPipe
         {
             log::error!(
@@ -169,7 +170,7 @@ impl Written {
                 .and_then(|mut file| io::copy(&mut file, &mut io::stderr()))
                 .map(drop),
         };
-        if self.remove {
+        if !self.keep {
             for path in [&self.stdout, &self.stderr] {
                 let _removed_with_the_directory = fs::remove_file(path);
             }

@@ -4,7 +4,7 @@ use std::env;
 use std::io::{self, BufReader, Stdin};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -36,6 +36,9 @@ const MOST_FAILED: i32 = 100;
 /// The policy that counts workers by memory, and what a worker is taken for if it does not say.
 const WORKERS_POLICY: &str = "workers";
 const PER_WORKER: Size = Size::Bytes(2 << 30);
+
+/// Four frames a second are fluent enough, and cost nothing beside an encoder.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
 
 /// Runs the batch; in the guard, returns how ffwarden is to end.
 ///
@@ -164,12 +167,14 @@ fn supervise(
         spool: spool.clone(),
     };
     let mut feed = Feed::start(recipe, inputs, done)?;
+    let shows = telling.output.has_terminal() || telling.report.is_some();
     let mut reporter = Reporter::new(telling, feed.pending(), feed.skipped());
     let setup = Setup {
         policy: plan.policy,
         settings: plan.settings,
         container: &mut container,
         guard,
+        show_every: shows.then_some(SHOW_EVERY),
     };
     let outcome = engine::run(setup, &mut feed, &mut reporter)?;
     let before = feed.skipped().load(std::sync::atomic::Ordering::Relaxed);

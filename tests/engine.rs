@@ -217,18 +217,17 @@ fn no_more_run_at_once_than_the_policy_lets() {
 }
 
 #[test]
-fn what_needs_more_than_it_was_thought_to_gets_more() {
-    let jobs = [
-        json!({"argv": hogs(&["--touch", "40M", "--hold", "300ms"]), "class": 1}),
-        json!({"argv": hogs(&["--touch", "200M", "--hold", "300ms"]), "class": 1}),
-    ];
-    // One after the other: the second is reserved what the first has shown, and meets its limit.
-    let run = Run::new(&jobs, &policy("workers: 1\nmemory_per_job: 50M", ""));
-    let ran = run.run();
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    assert_eq!(ran.outcomes(1), ["exited"]);
-    let outcomes = ran.outcomes(2);
-    assert_eq!(outcomes.last(), Some(&"exited"), "{outcomes:?}");
+fn what_needs_more_than_it_may_have_fails_with_what_it_needs() {
+    let jobs = [json!({"argv": hogs(&["--touch", "200M", "--hold", "300ms"]), "memory": "100M"})];
+    let ran = Run::new(&jobs, &policy("workers: 1", "")).run();
+    assert_eq!(ran.outcomes(1), ["oom"], "{}", ran.stderr);
+    assert_eq!(ran.finished(1)["exit_code"], 125);
+    let reason = ran.finished(1)["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("stopped at its own memory limit of 100 MiB")
+            && reason.contains("nothing lighter is left to try"),
+        "{reason}"
+    );
 }
 
 /// A program called ffmpeg that needs much unless it is given a light preset.
@@ -358,7 +357,7 @@ fn a_relief_command_is_killed_with_all_of_its_own_when_its_time_is_up() {
 #[test]
 fn a_relief_signal_reaches_only_children_that_asked_for_it() {
     let script = format!(
-        "trap 'echo freed' USR1; {} --touch 150M --hold 1s & wait $!; wait",
+        "trap 'echo freed' USR1; {} --touch 150M --hold 1s & while kill -0 $!; do wait $!; done; exit 0",
         hog().display()
     );
     let jobs = [json!({"argv": ["sh", "-c", script], "stdout": "o", "relievable": true})];

@@ -101,7 +101,9 @@ pub fn start(
         phase: Phase::Running,
         cause: None,
         frozen: false,
+        outputs: None,
         temporaries: Vec::new(),
+        deaf_until: begun,
         peaks: (0, 0),
     })
 }

@@ -49,13 +49,17 @@ fn run(guard: &mut GuardLink) -> anyhow::Result<Verdict> {
     let profiles = Profiles::load::<PathBuf>(&[])?;
     let text = std::fs::read_to_string(&policy)?;
     let policy = Policy::parse(&text, Origin::File(policy), &profiles)?;
-    let cpus = std::thread::available_parallelism()?.get();
+    let cpus = match std::env::var("ENGINE_CPUS") {
+        Ok(count) => count.parse()?,
+        Err(_) => std::thread::available_parallelism()?.get(),
+    };
     let settings = Settings {
         cpus: u32::try_from(cpus)?,
         workers: None,
         memory_bytes: None,
         floor_bytes: container.memory_floor(),
-        swap_bytes: ffwarden::memory::swap_total_bytes(),
+        // Where a test says so, as if there were some.
+        swap_bytes: std::env::var("ENGINE_SWAP").map_or(0, |bytes| bytes.parse().unwrap_or(0)),
         seed: 1,
     };
     let jobs: Vec<Value> = serde_json::from_slice(&std::fs::read(jobs)?)?;

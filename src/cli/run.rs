@@ -31,19 +31,23 @@ pub fn run(options: &Options, command: Vec<OsString>) -> anyhow::Result<Verdict>
     }
 }
 
+/// What a scope of ours is called.
+pub fn scope_name() -> String {
+    // A PID comes back while a scope of that name may still be there; the time does not.
+    let moment = std::time::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_millis();
+    format!("ffwarden-{}-{moment:x}", std::process::id())
+}
+
 fn supervise(
     options: &Options,
     command: Vec<OsString>,
     guard: &mut GuardLink,
 ) -> anyhow::Result<Verdict> {
     let request = options.request();
-    // A PID comes back while a scope of that name may still be there; the time does not.
-    let moment = std::time::UNIX_EPOCH
-        .elapsed()
-        .unwrap_or_default()
-        .as_millis();
-    let name = format!("ffwarden-{}-{moment:x}", std::process::id());
-    let mut container = Container::open(&name, options.containment)?;
+    let mut container = Container::open(&scope_name(), options.containment)?;
     log::debug!(
         "{} slice: {}",
         container.containment(),

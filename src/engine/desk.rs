@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::planner::{Planned, Planner, spec};
-use super::{JobReport, Outcome, Task, Tasks};
+use super::{JobReport, Outcome, Pull, Task, Tasks};
 use crate::config::policy::{BaseWorkers, Policy};
 use crate::core::ladder;
 use crate::core::{Final, JobId, JobSpec, Settings};
@@ -85,14 +85,21 @@ impl Desk {
 
     /// Takes jobs from the caller until enough are in hand besides the `running` ones.
     pub fn pull(&mut self, tasks: &mut dyn Tasks, running: usize) {
-        while !self.exhausted && self.waiting(running) < self.ahead {
-            let Some((id, task)) = tasks.next() else {
-                self.exhausted = true;
-                return;
-            };
-            self.entries.insert(id, Entry::Planning);
-            self.planner.plan(id, task);
+        while self.is_hungry(running) {
+            match tasks.next() {
+                Pull::Job(id, task) => {
+                    self.entries.insert(id, Entry::Planning);
+                    self.planner.plan(id, *task);
+                }
+                Pull::Later => return,
+                Pull::End => self.exhausted = true,
+            }
         }
+    }
+
+    /// More would be taken if there were more to be had.
+    pub fn is_hungry(&self, running: usize) -> bool {
+        !self.exhausted && self.waiting(running) < self.ahead
     }
 
     /// Jobs in hand that do not run.

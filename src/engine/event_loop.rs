@@ -201,6 +201,10 @@ impl<'a> Engine<'a> {
         // Once it is lost its pipe is always ready.
         let guard = (!self.interrupts.guard_lost).then_some(fds.len());
         fds.extend(guard.map(|_| PollFd::new(self.guard.fd(), PollFlags::empty())));
+        // While enough is in hand it does not matter that more could be had.
+        let hungry = self.desk.is_hungry(self.attempts.len());
+        let tasks = self.tasks.ready().filter(|_| hungry);
+        fds.extend(tasks.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let of_reliefs = self.reliefs.fds();
         fds.extend(of_reliefs.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         let triggers_from = fds.len();

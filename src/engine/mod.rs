@@ -23,8 +23,8 @@ mod task;
 mod threads;
 
 pub use task::{
-    BATCH, BatchRule, JobReport, Observer, Outcome, Running, SEGMENT, Stage, Started, Status, Task,
-    Tasks,
+    BATCH, BatchRule, JobReport, Observer, Outcome, Pull, Running, SEGMENT, Stage, Started, Status,
+    Task, Tasks,
 };
 
 use std::time::Duration;

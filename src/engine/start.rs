@@ -192,7 +192,9 @@ fn environment(
         start.segment.as_secs().to_string().into(),
     );
     if let Some(batch) = start.batch {
-        add("FFWARDEN_BATCH_SIZE", batch.to_string().into());
+        for name in ["FFWARDEN_BATCH_SIZE", "BATCH_SIZE"] {
+            add(name, batch.to_string().into());
+        }
     }
     env
 }

@@ -1,6 +1,7 @@
 //! What is handed to the engine, and what it tells while it runs: the words between it and its callers.
 
 use std::ffi::OsString;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,12 +63,28 @@ impl BatchRule {
     }
 }
 
-/// Where the engine gets its jobs: asked for one at a time, a bounded number ahead of what runs.
+/// Where the engine gets its jobs: asked for one at a time, a bounded number ahead of what runs. Nothing here may
+/// block: who has to wait for a disk or a pipe does so in a thread.
 pub trait Tasks {
-    /// The next job. None is the end: it is not asked again.
-    fn next(&mut self) -> Option<(JobId, Task)>;
+    /// The next job.
+    fn next(&mut self) -> Pull;
+    /// After [`Pull::Later`]: readable as soon as it is worth asking again. None where that is never said.
+    fn ready(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
     /// How many are still to come, where known.
     fn remaining(&self) -> Option<u64>;
+}
+
+/// What is to be had from [`Tasks`].
+#[derive(Debug)]
+pub enum Pull {
+    /// A job.
+    Job(JobId, Box<Task>),
+    /// Nothing yet.
+    Later,
+    /// There are no more; it is not asked again.
+    End,
 }
 
 /// Who is told what happens. All calls come from the one event loop, so none may block.

@@ -67,6 +67,8 @@ pub struct Attempt {
     pub phase: Phase,
     /// Why we ended it, if we did.
     pub cause: Option<Cause>,
+    /// It was killed.
+    pub killed: bool,
     /// It stands still.
     pub frozen: bool,
     /// The outputs of its job, until they are cleared.
@@ -161,8 +163,9 @@ impl Attempt {
         if !self.is_alive() {
             return;
         }
+        // Also when it was asked to end already: it must not outgrow its limit in the time that it has left.
         if let Some(breach) = self.slice.look()
-            && self.cause.is_none()
+            && !self.killed
         {
             self.kill(cause(breach), now);
         }
@@ -265,6 +268,7 @@ impl Attempt {
         if self.is_alive() {
             self.cause.get_or_insert(cause);
             self.slice.kill();
+            self.killed = true;
             self.phase = Phase::Stopping(Some(now + GRACE));
         }
     }

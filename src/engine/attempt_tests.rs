@@ -133,6 +133,7 @@ fn attempt(begun: Instant) -> (Attempt, Fake) {
         used: Use::default(),
         phase: Phase::Running,
         cause: None,
+        killed: false,
         frozen: false,
         outputs: None,
         temporaries: Vec::new(),
@@ -222,6 +223,15 @@ fn a_breach_kills_at_once_and_its_reason_stays() {
     assert_eq!(slice.take(), ["kill"]);
     attempt.stop(Cause::Victim, begun + FIRST_LOOK);
     assert_eq!(attempt.cause, Some(Cause::OwnLimit));
+    // One that is ending may not grow meanwhile; it is killed once.
+    let (mut attempt, slice) = self::attempt(begun);
+    attempt.ask(Cause::Leaving, None);
+    slice.take();
+    slice.0.borrow_mut().breach = Some(Breach::OwnLimit);
+    attempt.go_on(begun + SECOND);
+    attempt.go_on(begun + SECOND * 2);
+    assert_eq!(slice.take(), ["kill"]);
+    assert_eq!(attempt.cause, Some(Cause::Leaving));
 }
 
 #[test]

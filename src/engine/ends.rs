@@ -201,10 +201,14 @@ fn outcome_of(ended: &Ended) -> Outcome {
     outcome(ended.cause, signal, ended.kernel_killed)
 }
 
-/// The kernel had no memory, or no process ID, for one more child: a reason to try again later.
+/// The kernel had no memory, process ID or descriptor for one more child: a reason to try again later.
 fn is_for_want_of_memory(error: &JobError) -> bool {
-    let Some(LaunchError::Os { source, .. }) = error.launch() else {
-        return false;
+    let source = match (error, error.launch()) {
+        (JobError::Io(source), _) | (_, Some(LaunchError::Os { source, .. })) => source,
+        _ => return false,
     };
-    matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+    matches!(
+        source.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+    )
 }

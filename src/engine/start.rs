@@ -100,6 +100,7 @@ pub fn start(
         used: Use::default(),
         phase: Phase::Running,
         cause: None,
+        killed: false,
         frozen: false,
         outputs: None,
         temporaries: Vec::new(),

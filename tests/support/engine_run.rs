@@ -10,7 +10,9 @@ use std::time::Duration;
 use ffwarden::config::policy::{BatchRange, Policy};
 use ffwarden::config::profile::{Origin, Profiles};
 use ffwarden::core::{Decision, JobId, Settings};
-use ffwarden::engine::{self, BatchRule, JobReport, Observer, Setup, Started, Status, Task, Tasks};
+use ffwarden::engine::{
+    self, BatchRule, JobReport, Observer, Pull, Setup, Started, Status, Task, Tasks,
+};
 use ffwarden::job::Request;
 use ffwarden::job::guard::{GuardLink, Side, split};
 use ffwarden::job::verdict::{Verdict, die};
@@ -128,8 +130,10 @@ fn task(job: &Value) -> Task {
 struct Queue(VecDeque<(JobId, Task)>);
 
 impl Tasks for Queue {
-    fn next(&mut self) -> Option<(JobId, Task)> {
-        self.0.pop_front()
+    fn next(&mut self) -> Pull {
+        self.0
+            .pop_front()
+            .map_or(Pull::End, |(job, task)| Pull::Job(job, Box::new(task)))
     }
 
     fn remaining(&self) -> Option<u64> {

@@ -269,7 +269,7 @@ impl Machine<'_> {
             let estimate = estimate(command, inputs, self.cpus);
             let ffmpeg = Some(command.clone());
             return Ok(vec![Plan {
-                cpu_milli: cpu_milli(command, None, self.cpus),
+                cpu_milli: cpu_milli(command, inputs, None, self.cpus),
                 ffmpeg,
                 estimate: Some(estimate),
                 ..plan
@@ -316,7 +316,7 @@ impl Machine<'_> {
         Plan {
             profile: Some(profile.name.clone()),
             rank: profile.rank,
-            cpu_milli: cpu_milli(&command, Some(profile), self.cpus),
+            cpu_milli: cpu_milli(&command, inputs, Some(profile), self.cpus),
             argv: command.to_argv(),
             estimate: Some(estimate(&command, inputs, self.cpus)),
             ffmpeg: Some(command),

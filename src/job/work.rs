@@ -6,6 +6,7 @@ use crate::config::profile::Profile;
 use crate::ffmpeg::command::{Command, Group};
 use crate::ffmpeg::options::StreamKind;
 use crate::ffmpeg::output::{InputKind, OutputKind};
+use crate::ffmpeg::probe::{MediaInfo, Stream};
 use crate::ffmpeg::rewrite::{encoded_streams, needs_decoder};
 use crate::ffmpeg::target;
 
@@ -50,7 +51,12 @@ pub fn largest_input(command: &Command) -> Option<u64> {
 
 /// Threads that an FFmpeg command keeps busy, in thousandths of a processor: those of its video encoders, which
 /// outweigh the rest; about one for sound; a copy waits for the disk most of the time.
-pub fn cpu_milli(command: &Command, profile: Option<&Profile>, cpus: u32) -> u32 {
+pub fn cpu_milli(
+    command: &Command,
+    inputs: &[Option<MediaInfo>],
+    profile: Option<&Profile>,
+    cpus: u32,
+) -> u32 {
     let by_profile = profile.and_then(|profile| profile.threads.encoder);
     let open = by_profile.map_or(cpus, |threads| threads.resolve(cpus));
     let threads = |group: &Group| {
@@ -58,7 +64,14 @@ pub fn cpu_milli(command: &Command, profile: Option<&Profile>, cpus: u32) -> u32
         let written = written.and_then(|count| count.to_str()?.parse().ok());
         written.filter(|count| *count > 0).unwrap_or(open)
     };
-    let encodes = |group: &&Group| !encoded_streams(group).is_empty();
+    let is_film = |stream: &Stream| stream.is("video") && !stream.attached_picture;
+    let has_pictures = |input: &Option<MediaInfo>| {
+        input
+            .as_ref()
+            .is_none_or(|info| info.streams.iter().any(is_film))
+    };
+    let pictures = inputs.is_empty() || inputs.iter().any(has_pictures);
+    let encodes = |group: &&Group| pictures && !encoded_streams(group).is_empty();
     let encoders: u32 = command
         .outputs()
         .filter(encodes)
@@ -87,15 +100,36 @@ mod tests {
         Command::parse(&words).unwrap()
     }
 
+    fn film(kind: &str) -> MediaInfo {
+        let stream = Stream {
+            kind: Some(kind.to_owned()),
+            ..Stream::default()
+        };
+        MediaInfo {
+            streams: vec![stream],
+            ..MediaInfo::default()
+        }
+    }
+
     #[test]
     fn encoders_count_with_their_threads_and_a_copy_with_little() {
-        let milli = |line: &str| cpu_milli(&command(line), None, 4);
+        let film = || Some(film("video"));
+        let milli = |line: &str| cpu_milli(&command(line), &[film()], None, 4);
         assert_eq!(milli("ffmpeg -i a.mov -c:v libx264 b.mp4"), 4000);
         assert_eq!(milli("ffmpeg -i a.mov -c:v libx264 -threads 2 b.mp4"), 2000);
         assert_eq!(milli("ffmpeg -i a.mov -c:v libx264 -threads 0 b.mp4"), 4000);
         let two = "ffmpeg -i a.mov -c:v libx264 -threads 1 b.mp4 -c:v libx264 -threads 1 c.mp4";
         assert_eq!(milli(two), 2000);
-        assert_eq!(milli("ffmpeg -i a.wav -c:a aac b.m4a"), 1000);
+        let sound = command("ffmpeg -i a.wav -c:a aac b.m4a");
+        assert_eq!(
+            cpu_milli(&sound, &[Some(self::film("audio"))], None, 4),
+            1000
+        );
+        assert_eq!(
+            cpu_milli(&sound, &[None], None, 4),
+            4000,
+            "nothing is known"
+        );
         assert_eq!(milli("ffmpeg -i a.mov -c copy b.mp4"), 250);
     }
 

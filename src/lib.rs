@@ -5,7 +5,7 @@
 //! -> [`slice`](mod@slice) -> [`child`] -> outcome -> done, or a lighter attempt.
 //!
 //! - [`cli`]: the command line; one file per verb
-//! - [`config`]: sizes and profiles: YAML in, checked values out
+//! - [`config`]: sizes, profiles and policies: YAML in, checked values out
 //! - [`ffmpeg`]: the typed command line, its rewriting, probing, the memory estimate, its outputs, its progress
 //! - [`core`]: PURE decisions: the budget, which profile fits, what follows a failed attempt
 //! - [`memory`]: what the machine and each process tree use

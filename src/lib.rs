@@ -12,6 +12,7 @@
 //! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
+//! - `watch`: processes that ffwarden did not start, and relief on demand
 //! - [`report`]: what a run did, as JSON
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
@@ -25,3 +26,5 @@ pub mod memory;
 pub mod report;
 pub mod slice;
 pub mod sys;
+#[cfg(target_os = "linux")]
+pub mod watch;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::command;
 use super::place::file_cache;
@@ -13,6 +14,9 @@ use crate::slice::{cgroup, delegated};
 const DEPTH: u32 = 12;
 /// Less than this is what changes by itself, bytes.
 const NOTICEABLE: u64 = 1 << 20;
+
+/// Between two looks whether memory has come back.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What one action did.
 #[derive(Debug)]
@@ -49,16 +53,30 @@ pub fn run(policy: &Policy) -> Result<Vec<Done>, MemoryError> {
         done.push(reclaim(&slices)?);
     }
     if let Some(argv) = &policy.relief.command {
-        let before = memory::machine()?.available_bytes;
-        let ran = command::run(argv, policy.relief.timeout);
-        done.push(Done {
-            what: format!("command {}", argv.first().map_or("", String::as_str)),
-            available_bytes: (before, memory::machine()?.available_bytes),
-            reclaimed_bytes: None,
-            error: ran.err().map(|error| error.to_string()),
-        });
+        done.push(run_command(argv, policy)?);
     }
     Ok(done)
+}
+
+/// Memory may come back a moment after the command has ended: it is waited for as long as the policy says.
+fn run_command(argv: &[String], policy: &Policy) -> Result<Done, MemoryError> {
+    let machine = memory::machine()?;
+    let before = machine.available_bytes;
+    let ran = command::run(argv, policy.relief.timeout);
+    let mut done = Done {
+        what: format!("command {}", argv.first().map_or("", String::as_str)),
+        available_bytes: (before, before),
+        reclaimed_bytes: None,
+        error: ran.err().map(|error| error.to_string()),
+    };
+    let deadline = Instant::now() + policy.grace;
+    loop {
+        done.available_bytes.1 = memory::machine()?.available_bytes;
+        if done.helped(&machine, policy) || done.error.is_some() || Instant::now() >= deadline {
+            return Ok(done);
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 fn reclaim(slices: &[PathBuf]) -> Result<Done, MemoryError> {

@@ -23,4 +23,5 @@ mod place;
 mod retry;
 mod service;
 mod sigkill;
+mod slice;
 mod support;

@@ -110,13 +110,17 @@ impl Delegated {
         self.containment
     }
 
-    /// The directory the next attempt will have. Its name says which process made it, so that a later ffwarden
-    /// knows whether it was left behind.
+    /// The directory the next attempt will have.
     pub fn next_dir(&self) -> PathBuf {
+        self.dir_of(ATTEMPT)
+    }
+
+    /// A name says which process made it, so that a later ffwarden knows whether it was left behind.
+    fn dir_of(&self, kind: &str) -> PathBuf {
         let pid = std::process::id();
         let start = start_time(i32::try_from(pid).unwrap_or(0)).unwrap_or(0);
-        self.dir
-            .join(format!("{ATTEMPT}{pid}-{start}-{}", self.attempts + 1))
+        let number = self.attempts + 1;
+        self.dir.join(format!("{kind}{pid}-{start}-{number}"))
     }
 
     /// Makes the slice of the next attempt.
@@ -137,9 +141,7 @@ impl Delegated {
     /// # Errors
     /// When the directory cannot be made, or a process not be moved: it is another user's.
     pub fn take_in(&mut self, members: impl Fn() -> Vec<i32>) -> Result<PathBuf, SliceError> {
-        let name = self.next_dir();
-        let name = name.file_name().unwrap_or_default().to_string_lossy();
-        let dir = self.dir.join(name.replacen(ATTEMPT, WATCHED, 1));
+        let dir = self.dir_of(WATCHED);
         self.attempts += 1;
         fs::create_dir(&dir).map_err(|source| file_error("create", &dir, source))?;
         for _ in 0..ROUNDS {
@@ -153,6 +155,21 @@ impl Delegated {
         }
         Ok(dir)
     }
+}
+
+/// Moves what was taken in back to where it came from, and removes the cgroup.
+///
+/// # Errors
+/// When a process cannot be moved, or one stays.
+pub fn let_out(dir: &Path, from: &Path) -> Result<(), SliceError> {
+    for _ in 0..ROUNDS {
+        let members = cgroup::members(dir);
+        if members.is_empty() {
+            break;
+        }
+        move_to(from, &members)?;
+    }
+    fs::remove_dir(dir).map_err(|source| file_error("remove", dir, source))
 }
 
 fn enable(dir: &Path, controller: &str) -> Result<(), SliceError> {

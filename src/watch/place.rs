@@ -10,7 +10,7 @@ use crate::memory::value;
 use crate::slice::{SliceError, cgroup};
 
 /// Where cgroup v2 is mounted.
-const MOUNT: &str = "/sys/fs/cgroup";
+pub const MOUNT: &str = "/sys/fs/cgroup";
 
 /// Where a watched process lives.
 #[derive(Debug, Clone, PartialEq, Eq)]

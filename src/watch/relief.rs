@@ -88,13 +88,17 @@ fn reclaim(slices: &[PathBuf]) -> Result<Done, MemoryError> {
             Err(error) => errors.push(error.to_string()),
         }
     }
+    let slices = match slices.len() {
+        1 => "1 slice".to_owned(),
+        count => format!("{count} slices"),
+    };
     // The first says it: all have the same cause, a missing permission.
     let more = match errors.len() {
         0 | 1 => String::new(),
         count => format!(", and {} more", count - 1),
     };
     Ok(Done {
-        what: format!("reclaim of the file cache of {} slices", slices.len()),
+        what: format!("file cache of {slices}"),
         available_bytes: (before, memory::machine()?.available_bytes),
         reclaimed_bytes: Some(bytes),
         error: errors.into_iter().next().map(|first| first + &more),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -11,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use super::adopt;
 use super::find::{Wanted, find};
+use super::place::{MOUNT, cgroup_of};
 use super::show::{Format, Happened, Memory, Row, Shape, Snapshot, json, time};
 use super::target::Target;
 use crate::child::Signals;
@@ -87,7 +89,7 @@ pub fn run(
     };
     let result = watcher.until_the_end();
     for target in watcher.targets.values_mut() {
-        target.thaw();
+        target.release();
     }
     match result {
         Err(WatchError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -198,12 +200,25 @@ impl Watcher<'_> {
         Ok(())
     }
 
+    /// Gives it a cgroup of its own. Only out of the tree's root or out of what is delegated to us: elsewhere it is
+    /// somebody's who would miss it there, a unit of systemd's or a container.
     fn move_apart(&mut self, target: &mut Target) {
         let Some(container) = &mut self.container else {
             return;
         };
+        let Some(from) = cgroup_of(target.found.pid) else {
+            return;
+        };
+        let ours = container.next_dir();
+        let is_ours = ours
+            .as_deref()
+            .and_then(Path::parent)
+            .is_some_and(|dir| from.starts_with(dir));
+        if !is_ours && from != Path::new(MOUNT) {
+            return;
+        }
         match container.take_in(|| target.pids()) {
-            Ok(Some(dir)) => target.moved(dir),
+            Ok(Some(dir)) => target.moved(dir, from),
             Ok(None) => {}
             Err(error) => log::warn!("{} stays where it is: {error}", target.found.name),
         }
@@ -237,7 +252,8 @@ impl Watcher<'_> {
             .map(|(job, _)| *job)
             .collect();
         for job in ended {
-            if let Some(target) = self.targets.remove(&job) {
+            if let Some(mut target) = self.targets.remove(&job) {
+                target.release();
                 let text = format!("{} has ended", target.found.name);
                 self.happened("ended", Some(target.found.pid), &text)?;
                 if let Some(attempt) = target.attempt {

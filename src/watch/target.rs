@@ -1,6 +1,7 @@
 //! One watched process with its descendants.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -11,6 +12,7 @@ use super::place::Place;
 use crate::core::{AttemptId, JobId};
 use crate::memory::tree::Tree;
 use crate::memory::{Usage, proc};
+use crate::slice::{SliceError, delegated};
 
 /// From SIGTERM to SIGKILL, as for our own children.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,6 +34,8 @@ pub struct Target {
     pub frozen: bool,
     tree: Tree,
     place: Place,
+    /// Its cgroup before we moved it.
+    from: Option<PathBuf>,
     /// As long as it is open, the PID is not given away.
     _pidfd: OwnedFd,
     looked: Instant,
@@ -54,6 +58,7 @@ impl Target {
             usage: Usage::default(),
             cpu_percent: 0.0,
             frozen: false,
+            from: None,
             tree,
             _pidfd: pidfd,
             looked: Instant::now(),
@@ -84,9 +89,19 @@ impl Target {
         matches!(self.place, Place::Cgroup(_))
     }
 
-    /// It was given this cgroup of its own.
-    pub fn moved(&mut self, dir: std::path::PathBuf) {
+    /// It was given this cgroup of its own, and comes from that one.
+    pub fn moved(&mut self, dir: PathBuf, from: PathBuf) {
         self.place = Place::Cgroup(dir);
+        self.from = Some(from);
+    }
+
+    /// Lets go of it: it goes on, where it came from.
+    pub fn release(&mut self) {
+        self.thaw();
+        if let (Place::Cgroup(dir), Some(from)) = (&self.place, &self.from) {
+            let moved = delegated::let_out(dir, from);
+            self.say(moved);
+        }
     }
 
     /// Takes back its file cache; the bytes, none where there is no means.
@@ -138,7 +153,7 @@ impl Target {
         }
     }
 
-    fn say<T>(&self, result: Result<T, crate::slice::SliceError>) -> Option<T> {
+    fn say<T>(&self, result: Result<T, SliceError>) -> Option<T> {
         result
             .inspect_err(|error| log::warn!("{} [{}]: {error}", self.found.name, self.found.pid))
             .ok()

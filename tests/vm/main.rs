@@ -25,3 +25,4 @@ mod service;
 mod sigkill;
 mod slice;
 mod support;
+mod watch;

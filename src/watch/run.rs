@@ -13,11 +13,11 @@ use nix::sys::signal::Signal;
 use super::adopt;
 use super::find::{Wanted, find};
 use super::place::{MOUNT, cgroup_of};
-use super::show::{Format, Happened, Memory, Row, Shape, Snapshot, json, time};
+use super::show::{Format, Memory, Row, Shape, Snapshot, time};
 use super::target::Target;
 use crate::child::Signals;
-use crate::config::policy::{Policy, ReliefKind, Say, Trigger};
-use crate::core::{Action, Decision, Event, JobId, Sample, State, Use, step};
+use crate::config::policy::{Policy, Trigger};
+use crate::core::{Action, Event, JobId, Sample, State, Use, step};
 use crate::memory::MemoryError;
 use crate::memory::pressure::{Fired, PressureTrigger};
 use crate::memory::proc;
@@ -96,6 +96,8 @@ pub fn run(
         other => other,
     }
 }
+
+mod act;
 
 struct Watcher<'a> {
     options: Options,
@@ -264,149 +266,6 @@ impl Watcher<'_> {
         }
         self.targets.values_mut().for_each(Target::kill_if_late);
         Ok(())
-    }
-
-    /// Tells the core, and does what it says until it has nothing more to say.
-    fn feed(&mut self, event: Event) -> io::Result<()> {
-        let mut events = vec![event];
-        while let Some(event) = events.pop() {
-            for action in step(&mut self.core, event, self.start.elapsed()) {
-                events.extend(self.act(action)?);
-            }
-        }
-        Ok(())
-    }
-
-    fn act(&mut self, action: Action) -> io::Result<Option<Event>> {
-        match action {
-            Action::Start(start) => {
-                if let Some(target) = self.targets.get_mut(&start.job) {
-                    target.attempt = Some(start.attempt);
-                }
-            }
-            Action::Measure => self.measure_now = true,
-            Action::Wake { at } => self.wake = Some(at),
-            Action::Note(decision) => self.note(&decision)?,
-            Action::Relieve {
-                relief,
-                kind,
-                attempts,
-            } => {
-                let done = self.relieve(kind, &attempts)?;
-                return Ok(Some(Event::Relieved { relief, done }));
-            }
-            Action::Thaw { attempt } => {
-                if let Some(target) = self.target(attempt) {
-                    target.thaw();
-                    let (pid, text) = (target.found.pid, format!("{} goes on", target.found.name));
-                    self.happened("thawed", Some(pid), &text)?;
-                }
-            }
-            Action::Stop { attempt } => {
-                if let Some(target) = self.target(attempt) {
-                    target.stop();
-                    let needs = crate::config::size::format_bytes(target.usage.needs_bytes);
-                    let text = format!("{} is stopped, it holds {needs}", target.found.name);
-                    let pid = target.found.pid;
-                    self.happened("stopped", Some(pid), &text)?;
-                }
-            }
-            Action::Tell { .. } | Action::Finish { .. } => {}
-        }
-        Ok(None)
-    }
-
-    fn target(&mut self, attempt: crate::core::AttemptId) -> Option<&mut Target> {
-        self.targets
-            .values_mut()
-            .find(|target| target.attempt == Some(attempt))
-    }
-
-    /// Whether it did what it was asked to.
-    fn relieve(
-        &mut self,
-        kind: ReliefKind,
-        attempts: &[crate::core::AttemptId],
-    ) -> io::Result<bool> {
-        match kind {
-            ReliefKind::Reclaim => {
-                let mut back = None;
-                for attempt in attempts {
-                    let bytes = self.target(*attempt).and_then(|target| target.reclaim());
-                    back = back
-                        .or(bytes.map(|_| 0))
-                        .map(|sum: u64| sum + bytes.unwrap_or(0));
-                }
-                if let Some(bytes) = back {
-                    let bytes = crate::config::size::format_bytes(bytes);
-                    self.happened("relief", None, &format!("reclaimed {bytes} of file cache"))?;
-                }
-                Ok(back.is_some())
-            }
-            ReliefKind::Freeze => {
-                let mut done = false;
-                for attempt in attempts {
-                    if let Some(target) = self.target(*attempt)
-                        && target.freeze()
-                    {
-                        let (pid, text) =
-                            (target.found.pid, format!("{} is frozen", target.found.name));
-                        self.happened("frozen", Some(pid), &text)?;
-                        done = true;
-                    }
-                }
-                Ok(done)
-            }
-            ReliefKind::Command => {
-                let Some(argv) = self.policy.relief.command.clone() else {
-                    return Ok(false);
-                };
-                let ran = super::command::run(&argv, self.policy.relief.timeout);
-                match &ran {
-                    Ok(()) => self.happened("relief", None, "the relief command was run")?,
-                    Err(error) => log::warn!("{error}"),
-                }
-                Ok(ran.is_ok())
-            }
-            ReliefKind::Signal => Ok(false),
-        }
-    }
-
-    /// Of what the core notes, the level is news here; the rest is told by what is done.
-    fn note(&mut self, decision: &Decision) -> io::Result<()> {
-        if let Decision::Level { say, .. } = decision {
-            let text = decision.to_string();
-            match (self.options.format, say) {
-                (Format::Json, _) => self.happened("level", None, &text)?,
-                (_, Say::Info) => log::info!("{text}"),
-                (_, Say::Warning) => log::warn!("{text}"),
-                (_, Say::Error) => log::error!("{text}"),
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells an event: as an object of its own, or as a message beside the lines. A table shows it in itself.
-    fn happened(&mut self, event: &'static str, pid: Option<i32>, text: &str) -> io::Result<()> {
-        match self.options.format {
-            Format::Json => {
-                let happened = Happened {
-                    time: time(),
-                    event,
-                    pid,
-                    text,
-                };
-                self.print(&json(&happened))
-            }
-            Format::Lines | Format::Table => {
-                let pid = pid.map_or(String::new(), |pid| format!("[{pid}] "));
-                match event {
-                    "found" | "ended" => log::debug!("{pid}{text}"),
-                    _ => log::warn!("{pid}{text}"),
-                }
-                Ok(())
-            }
-        }
     }
 
     fn show(&mut self) -> io::Result<()> {

@@ -235,6 +235,10 @@ impl Slice for CgroupSlice {
         }
         remove(&self.dir)
     }
+
+    fn let_go(&mut self) {
+        self.removed = true;
+    }
 }
 
 impl Drop for CgroupSlice {

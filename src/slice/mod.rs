@@ -130,6 +130,8 @@ pub trait Slice: fmt::Debug {
     /// # Errors
     /// When the directory could not be removed in a second.
     fn remove(&mut self) -> Result<(), SliceError>;
+    /// Somebody else removes it.
+    fn let_go(&mut self) {}
 }
 
 /// What went wrong with a slice.

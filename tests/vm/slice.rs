@@ -36,6 +36,7 @@ impl Own {
             path: find_program(argv[0].as_ref()).unwrap(),
             argv: argv.iter().map(OsString::from).collect(),
             keep_fd: None,
+            apart: None,
         };
         let process = slice.spawn(&launch).unwrap();
         Own {

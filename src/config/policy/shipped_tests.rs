@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::super::policies::Policies;
 use super::tests::large_files;
 use super::*;
+use crate::config::policies::Policies;
 
 const GIB: u64 = 1 << 30;
 

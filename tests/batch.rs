@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 
 use ffwarden::batch::placeholder::Template;
 use nix::sys::signal::Signal;
+use support::terminal::Terminal;
 use support::{
     Ffwarden, eventually, ffmpeg, ffprobe, ffwarden, names, processes, reported, unique,
 };
@@ -624,4 +625,157 @@ fn a_pattern_without_a_match_runs_nothing() {
     assert_eq!(run.code(), Some(125));
     assert!(run.stderr.contains("*.mp4"), "{}", run.stderr);
     assert_eq!(names(&place.dir), ["a.mov"]);
+}
+
+/// What is on a terminal's screen after all that was written to it, line by line; it knows the few sequences we use.
+fn screen(written: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(written);
+    let (mut lines, mut row, mut column) = (vec![Vec::new()], 0usize, 0usize);
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\x1b' => {
+                let sequence: String = characters
+                    .by_ref()
+                    .take_while(|c| *c != 'J' && *c != 'A')
+                    .collect();
+                match sequence.as_str() {
+                    "[" => {
+                        lines.truncate(row + 1);
+                        lines[row].truncate(column);
+                    }
+                    up => row -= up[1..].parse::<usize>().unwrap(),
+                }
+            }
+            character => {
+                let width = lines[row].len().max(column + 1);
+                lines[row].resize(width, ' ');
+                lines[row][column] = character;
+                column += 1;
+            }
+        }
+        lines.resize(lines.len().max(row + 1), Vec::new());
+    }
+    lines
+        .into_iter()
+        .map(|line| line.into_iter().collect())
+        .collect()
+}
+
+#[test]
+fn at_a_terminal_there_is_a_line_for_each_job_and_none_is_left() {
+    let place = place();
+    let script = format!("echo says; {WAITS_AT_C}");
+    let state = format!(
+        "XDG_STATE_HOME={}",
+        place.root.path().join("state").display()
+    );
+    let ffwarden = env!("CARGO_BIN_EXE_ffwarden");
+    let before = [
+        state.as_str(),
+        ffwarden,
+        "batch",
+        "--color",
+        "never",
+        "-j",
+        "2",
+    ];
+    let words = [
+        &before[..],
+        &["a", "c", "b", "--", "sh", "-c", &script, "sh"],
+    ]
+    .concat();
+    let run = Terminal::start("env", &words, &place.dir);
+    let now = || screen(&run.screen.lock().unwrap());
+    eventually("c alone is left", || {
+        now()
+            .iter()
+            .any(|line| line.starts_with("2 done, 1 running, 0 queued; "))
+    });
+    let lines = now();
+    assert_eq!(lines[..2], ["says", "says"]);
+    assert!(lines[lines.len() - 2].starts_with("c  "), "{lines:?}");
+    place.write("go", "");
+    let screen_of = std::sync::Arc::clone(&run.screen);
+    assert_eq!(run.end(), Some(0));
+    eventually("all is shown", || {
+        let lines = screen(&screen_of.lock().unwrap());
+        lines
+            .iter()
+            .any(|line| line == "ffwarden: 3 done, 0 failed")
+    });
+    let lines = screen(&screen_of.lock().unwrap());
+    assert!(
+        !lines.iter().any(|line| line.contains("running")),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn ctrl_c_at_a_terminal_ends_a_batch_and_all_it_started() {
+    let place = place();
+    let tag = unique("ctrl");
+    let script = format!(": {tag}; {WAITS_AT_C}");
+    let state = format!(
+        "XDG_STATE_HOME={}",
+        place.root.path().join("state").display()
+    );
+    let words = [
+        "batch", "-j", "1", "a", "c", "d", "--", "sh", "-c", &script, "sh",
+    ];
+    let ffwarden = env!("CARGO_BIN_EXE_ffwarden");
+    let mut run = Terminal::start(
+        "env",
+        &[&[&state, ffwarden], &words[..]].concat(),
+        &place.dir,
+    );
+    eventually("c has started", || place.read("log") == "a\nc\n");
+    run.type_keys(b"\x03");
+    run.end();
+    assert_eq!(processes(&[&tag]), [0i32; 0]);
+    place.write("go", "");
+    place.batch(&words[1..]).run().succeeded();
+    assert_eq!(place.read("log"), "a\nc\nc\nd\n");
+}
+
+#[test]
+fn a_job_that_takes_batches_is_told_how_many_in_every_way() {
+    let place = place();
+    let file = place.dir.join("size");
+    let words = [
+        "-q",
+        "--batch-size",
+        "4",
+        "--batch-file",
+        file.to_str().unwrap(),
+        "--batch-signal",
+        "USR1",
+    ];
+    let command = [
+        "a",
+        "--",
+        "sh",
+        "-c",
+        "echo $BATCH_SIZE {batch} $(cat size)",
+        "sh",
+    ];
+    let run = place
+        .batch(&[&words[..], &command].concat())
+        .run()
+        .succeeded();
+    assert_eq!(run.stdout(), "4 4 4\n");
+}
+
+#[test]
+fn an_interrupt_ends_a_batch_whose_output_nobody_reads() {
+    let place = place();
+    let script = format!("[ $1 != a ] || head -c 1000000 /dev/zero; {WAITS_AT_C}");
+    let words = ["-j", "1", "a", "c", "--", "sh", "-c", &script, "sh"];
+    let run = place.batch(&words).start();
+    eventually("c has started", || place.read("log") == "a\nc\n");
+    run.signal(Signal::SIGINT);
+    let (_, stderr) = run.end();
+    assert!(stderr.contains("nobody reads our stdout"), "{stderr}");
 }

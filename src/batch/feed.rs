@@ -1,7 +1,7 @@
 //! From inputs to tasks for the engine. A thread of its own reads the list, looks at the inputs and asks the journal,
 //! a bounded number of jobs ahead, so that a slow list or disk holds up nothing that runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, PipeReader, PipeWriter, Read, Write};
@@ -74,8 +74,16 @@ pub struct About {
     pub stderr: PathBuf,
 }
 
-/// The jobs that are with the engine; shared between who hands them out and who hears of their end.
-pub type Pending = Rc<RefCell<HashMap<JobId, About>>>;
+/// What is shared between who hands jobs out and who hears of their end.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// The jobs that are with the engine.
+    pub pending: Rc<RefCell<HashMap<JobId, About>>>,
+    /// How many were left out because they were done before.
+    pub skipped: Arc<AtomicU64>,
+    /// There is a list that has not ended: nobody knows how many jobs are to come.
+    pub open: Rc<Cell<bool>>,
+}
 
 impl Recipe {
     /// The command for an input, and its key in the journal.
@@ -194,10 +202,9 @@ pub struct Feed {
     recipe: Arc<Recipe>,
     receiver: Receiver<Message>,
     total: Option<u64>,
-    skipped: Arc<AtomicU64>,
     given: u64,
     ended: bool,
-    pending: Pending,
+    shared: Shared,
     /// Why there are fewer tasks than inputs.
     pub broken: Option<FeedError>,
 }
@@ -222,11 +229,12 @@ impl Feed {
         mut done: Done,
     ) -> Result<Feed, FeedError> {
         let recipe = Arc::new(recipe);
-        let skipped = Arc::new(AtomicU64::new(0));
+        let shared = Shared::default();
         let (sender, receiver) = sync_channel(AHEAD);
         let (wake, mut waker) = Wake::new().map_err(FeedError::Thread)?;
         let total = inputs.known();
-        let (thread_recipe, thread_skipped) = (Arc::clone(&recipe), Arc::clone(&skipped));
+        shared.open.set(total.is_none());
+        let (thread_recipe, thread_skipped) = (Arc::clone(&recipe), Arc::clone(&shared.skipped));
         std::thread::Builder::new()
             .name("inputs".to_owned())
             .spawn(move || {
@@ -255,22 +263,22 @@ impl Feed {
             recipe,
             receiver,
             total,
-            skipped,
             given: 0,
             ended: false,
-            pending: Pending::default(),
+            shared,
             broken: None,
         })
     }
 
-    /// The jobs that are with the engine.
-    pub fn pending(&self) -> Pending {
-        Rc::clone(&self.pending)
+    /// What the reporter has to know.
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
     }
 
-    /// Jobs left out because they were done before.
-    pub fn skipped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.skipped)
+    fn end(&mut self) -> Pull {
+        self.ended = true;
+        self.shared.open.set(false);
+        Pull::End
     }
 }
 
@@ -301,21 +309,17 @@ impl Tasks for Feed {
         match self.receiver.try_recv() {
             Ok(Message::Job(sequence, about)) => {
                 let (job, task) = (JobId(sequence), Box::new(self.recipe.task(&about)));
-                self.pending.borrow_mut().insert(job, *about);
+                self.shared.pending.borrow_mut().insert(job, *about);
                 self.given += 1;
                 Pull::Job(job, task)
             }
             Ok(Message::Broken(error)) => {
                 log::error!("{error}");
                 self.broken = Some(error);
-                self.ended = true;
-                Pull::End
+                self.end()
             }
             Err(TryRecvError::Empty) => Pull::Later,
-            Err(TryRecvError::Disconnected) => {
-                self.ended = true;
-                Pull::End
-            }
+            Err(TryRecvError::Disconnected) => self.end(),
         }
     }
 
@@ -327,7 +331,7 @@ impl Tasks for Feed {
         if self.ended {
             return Some(0);
         }
-        let behind = self.given + self.skipped.load(Ordering::Relaxed);
+        let behind = self.given + self.shared.skipped.load(Ordering::Relaxed);
         Some(self.total?.saturating_sub(behind))
     }
 }
@@ -449,8 +453,8 @@ mod tests {
         assert_eq!(task.stdout, Some(PathBuf::from("/spool/3.out")));
         assert!(pull(&mut feed).is_none());
         assert_eq!(feed.remaining(), Some(0));
-        assert_eq!(feed.skipped().load(Ordering::Relaxed), 1);
-        let input = feed.pending().borrow()[&JobId(3)].input.clone();
+        assert_eq!(feed.shared().skipped.load(Ordering::Relaxed), 1);
+        let input = feed.shared().pending.borrow()[&JobId(3)].input.clone();
         assert_eq!(input, "c{batch}");
     }
 

@@ -7,7 +7,9 @@ mod doctor;
 mod plan;
 mod policy;
 mod profile;
+mod relief;
 mod run;
+mod watch;
 
 use std::io::{self, Write};
 
@@ -34,6 +36,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         ),
         Verb::Doctor(verb) => doctor::doctor(verb.json),
         Verb::Profile(verb) => profile::profile(verb),
+        Verb::Watch(verb) => watch::watch(verb),
+        Verb::Relief(verb) => relief::relief(verb),
         Verb::Policy(verb) => policy::policy(verb),
     }
 }

@@ -1,4 +1,6 @@
-//! How much memory a child may have now, and which profile fits it.
+//! How much memory children may have now, and which profile fits it.
+
+use crate::config::policy::Reserve;
 
 /// Percent of memory in use at which the default policy is critical: a child that takes its whole budget brings
 /// the machine there and not beyond.
@@ -8,6 +10,46 @@ const CRITICAL_PERCENT: u64 = 90;
 pub fn budget(total_bytes: u64, available_bytes: u64) -> u64 {
     let reserve = total_bytes / 100 * (100 - CRITICAL_PERCENT);
     available_bytes.saturating_sub(reserve)
+}
+
+/// Bytes that all children may use together, their present use included: the total less what the policy's reserves
+/// keep. `others_bytes` is what other programs use now; where a reserve for them is larger, that counts.
+pub fn for_all(reserves: &[Reserve], total_bytes: u64, others_bytes: u64) -> u64 {
+    let kept = |for_others: bool| {
+        reserves
+            .iter()
+            .filter(|reserve| reserve.for_others == for_others)
+            .map(|reserve| {
+                let share = reserve.share.resolve(total_bytes);
+                reserve.at_most.map_or(share, |most| share.min(most))
+            })
+            .fold(0, u64::saturating_add)
+    };
+    total_bytes
+        .saturating_sub(kept(false))
+        .saturating_sub(kept(true).max(others_bytes))
+}
+
+/// How many workers a number of bytes lets, each taking so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// As many as fit the memory; 0 if not even one does.
+    pub by_memory: u32,
+    /// The most that were allowed.
+    pub most: u32,
+    /// The number to take: at least 1.
+    pub optimal: u32,
+}
+
+/// Workers by the memory that is available and what each needs, at most so many.
+pub fn workers(available_bytes: u64, per_worker_bytes: u64, most: u32) -> Workers {
+    let by_memory = available_bytes / per_worker_bytes.max(1);
+    let by_memory = u32::try_from(by_memory).unwrap_or(u32::MAX);
+    Workers {
+        by_memory,
+        most,
+        optimal: by_memory.min(most).max(1),
+    }
 }
 
 /// The least limit that comes from the budget, bytes: on a machine that is full, a child has this much to prove
@@ -68,6 +110,38 @@ mod tests {
             GIB / 100,
             "what was asked for is taken"
         );
+    }
+
+    #[test]
+    fn reserves_for_others_count_what_others_really_use() {
+        let reserve = |share: f64, at_most: Option<u64>, for_others| Reserve {
+            name: String::new(),
+            share: crate::config::size::Size::Percent(share),
+            at_most,
+            for_others,
+        };
+        let reserves = [
+            reserve(15.0, Some(20 * GIB), true),
+            reserve(12.0, Some(15 * GIB), true),
+            reserve(8.0, None, false),
+        ];
+        // The concurrent-video document's 128 GB: 19.2 + 15 (12 % would be 15.36) + 10.24 are kept.
+        let budget = for_all(&reserves, 128 * GIB, 10 * GIB);
+        assert!(
+            (budget as f64 / GIB as f64 - 83.56).abs() < 0.01,
+            "{budget}"
+        );
+        let crowded = for_all(&reserves, 128 * GIB, 64 * GIB);
+        assert!((crowded as f64 / GIB as f64 - 53.76).abs() < 0.01);
+        assert_eq!(for_all(&reserves, 128 * GIB, 200 * GIB), 0);
+    }
+
+    #[test]
+    fn workers_of_the_document() {
+        let eight = workers(GIB * 82 / 10, 2 * GIB, 8);
+        assert_eq!((eight.by_memory, eight.most, eight.optimal), (4, 8, 4));
+        assert_eq!(workers(GIB, 2 * GIB, 8).optimal, 1);
+        assert_eq!(workers(64 * GIB, 2 * GIB, 8).optimal, 8);
     }
 
     fn candidates(estimates: &[u64], limit: u64) -> Vec<Candidate> {

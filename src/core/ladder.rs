@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::policy::Backoff;
+
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -58,6 +60,7 @@ pub struct Ladder {
     retries_left: u32,
     waits: u32,
     repeatable: bool,
+    backoff: Backoff,
 }
 
 /// What to do next.
@@ -88,10 +91,11 @@ pub enum GiveUp {
     NotRepeatable,
 }
 
-/// The first wait after the machine was full; it doubles each time.
-const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// The longest wait.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The waits after the machine was full, where no policy says otherwise.
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_secs(2),
+    longest: Duration::from_secs(60),
+};
 
 impl Ladder {
     /// A job with `rungs` plans, standing at `rung`; at most `retries` further attempts, and none at all unless
@@ -104,12 +108,23 @@ impl Ladder {
             retries_left: retries,
             waits: 0,
             repeatable,
+            backoff: BACKOFF,
         }
+    }
+
+    /// The same with other waits.
+    pub fn with_backoff(self, backoff: Backoff) -> Ladder {
+        Ladder { backoff, ..self }
     }
 
     /// The plan to run now.
     pub fn rung(&self) -> usize {
         self.rung
+    }
+
+    /// An attempt ran on this plan, which is no heavier than the one allowed: what follows is counted from there.
+    pub fn stand_at(&mut self, rung: usize) {
+        self.rung = self.rung.max(rung);
     }
 
     /// Whether no attempt has ended yet.
@@ -125,10 +140,18 @@ impl Ladder {
     /// Decides what follows. `jitter`, 0 to 1, stretches a wait by up to a quarter so that many jobs that failed
     /// together do not come back together.
     pub fn after(&mut self, outcome: Outcome, jitter: f64) -> Next {
+        self.after_with_room(outcome, jitter, false)
+    }
+
+    /// The same where the limit came from an estimate: with `more_room` than that, the lightest plan that ran out
+    /// of memory is tried again.
+    pub fn after_with_room(&mut self, outcome: Outcome, jitter: f64, more_room: bool) -> Next {
+        let last = self.rungs.saturating_sub(1);
         let rung = match outcome {
             Outcome::Exited | Outcome::Stalled | Outcome::Timeout | Outcome::Signaled => {
                 return Next::Done;
             }
+            Outcome::Oom if more_room && self.rung >= last => last,
             Outcome::Oom => self.rung + 1,
             Outcome::Pressure => self.rung,
         };
@@ -151,11 +174,24 @@ impl Ladder {
         Next::Retry { rung, after }
     }
 
+    /// Decides what follows a stop of our own: a lighter plan if there is one, later. That is no failure of the job,
+    /// so it costs no retry.
+    pub fn after_stop(&mut self, jitter: f64) -> Next {
+        if !self.repeatable {
+            return Next::GiveUp(GiveUp::NotRepeatable);
+        }
+        self.rung = (self.rung + 1).min(self.rungs.saturating_sub(1));
+        Next::Retry {
+            rung: self.rung,
+            after: self.wait(jitter),
+        }
+    }
+
     fn wait(&mut self, jitter: f64) -> Duration {
-        let doubled = FIRST_WAIT.saturating_mul(1 << self.waits.min(16));
-        self.waits += 1;
+        let doubled = self.backoff.first.saturating_mul(1 << self.waits.min(16));
+        self.waits = self.waits.saturating_add(1);
         doubled
-            .min(LONGEST_WAIT)
+            .min(self.backoff.longest)
             .mul_f64(1.0 + jitter.clamp(0.0, 1.0) / 4.0)
     }
 }
@@ -209,6 +245,33 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_of_ours_costs_no_retry_and_leads_to_a_lighter_plan_later() {
+        let mut ladder = Ladder::new(2, 0, 0, true);
+        let secs = Duration::from_secs;
+        for after in [secs(2), secs(4), secs(8)] {
+            assert_eq!(ladder.after_stop(0.0), Next::Retry { rung: 1, after });
+        }
+        assert_eq!(
+            ladder.after(Outcome::Pressure, 0.0),
+            Next::GiveUp(GiveUp::NoRetriesLeft)
+        );
+    }
+
+    #[test]
+    fn with_more_room_the_lightest_is_tried_again() {
+        let mut ladder = Ladder::new(2, 0, 3, true);
+        let after = Duration::ZERO;
+        for rung in [1, 1] {
+            let next = ladder.after_with_room(Outcome::Oom, 0.0, true);
+            assert_eq!(next, Next::Retry { rung, after });
+        }
+        assert_eq!(
+            ladder.after_with_room(Outcome::Oom, 0.0, false),
+            Next::GiveUp(GiveUp::NothingLighter)
+        );
+    }
+
+    #[test]
     fn only_memory_is_a_reason_to_try_again() {
         for outcome in [
             Outcome::Exited,
@@ -234,7 +297,7 @@ mod tests {
                 match ladder.after(end, jitter) {
                     Next::Retry { rung, after } => {
                         prop_assert!(rung < rungs && rung >= lightest);
-                        prop_assert!(after <= LONGEST_WAIT.mul_f64(1.25));
+                        prop_assert!(after <= BACKOFF.longest.mul_f64(1.25));
                         lightest = rung;
                         attempts += 1;
                     }

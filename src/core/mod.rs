@@ -6,17 +6,34 @@
 //! whoever plays them.
 //!
 //! - [`event`], [`action`], [`decision`], [`job`]: the words that the core and its shells exchange
-//! - [`state`]: the state and `step`
+//! - [`state`]: the state of jobs and memory, and `step`
+//! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
+//! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
+//! - `pressure`: relief, its judgement, and stopping a [`victim`]
+//! - [`breaker`]: no new work after a storm; [`learn`]: what finished attempts teach
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
 
 pub mod action;
+mod admission;
+pub mod breaker;
 pub mod budget;
 pub mod decision;
 pub mod event;
+#[cfg(test)]
+mod fixtures;
 pub mod job;
 pub mod ladder;
+pub mod learn;
+pub mod level;
 pub mod poll;
+mod pressure;
+#[cfg(test)]
+mod promises;
+mod queue;
+mod running;
+pub mod stall;
 pub mod state;
+pub mod victim;
 
 pub use action::{Action, ReliefId, Start};
 pub use decision::Decision;

@@ -1,10 +1,28 @@
 //! The state of all jobs and of memory, and the one function that changes it.
+//!
+//! What is decided when nothing more than an event has to be booked stands here; new work is started in `admission`,
+//! pressure is answered in `pressure`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::action::Action;
-use super::event::Event;
-use crate::config::policy::Policy;
+use super::breaker::Breaker;
+use super::budget;
+use super::decision::Decision;
+use super::event::{Event, Sample};
+use super::job::{AttemptId, End, Final, JobId, JobSpec};
+use super::ladder::{Ladder, Next, Outcome};
+use super::learn::{AFTER_OOM_PERCENT, Learned};
+use super::level::{Levels, Measures};
+use super::pressure::Relief;
+use super::queue::{Place, Queue};
+use super::running::Running;
+use super::stall::Stalls;
+use crate::config::policy::{Level, Policy, Stage};
+
+/// Between two looks at memory: a machine can be filled at about 1 GB/s by what is not a benchmark.
+const FILL_RATE: u64 = 1_000_000_000;
 
 /// What does not change while the core runs, besides the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,20 +44,478 @@ pub struct Settings {
 /// Everything the core knows.
 #[derive(Debug, Clone)]
 pub struct State {
-    policy: Policy,
-    settings: Settings,
+    pub(super) policy: Policy,
+    pub(super) settings: Settings,
+    /// Unfinished jobs.
+    pub(super) jobs: BTreeMap<JobId, Job>,
+    pub(super) queue: Queue,
+    pub(super) running: BTreeMap<AttemptId, Running>,
+    pub(super) levels: Levels,
+    pub(super) stalls: Stalls,
+    /// Of the last look.
+    pub(super) measures: Measures,
+    /// What other programs used then, bytes.
+    pub(super) others_bytes: u64,
+    pub(super) swap_free_bytes: u64,
+    /// When that was.
+    pub(super) measured_at: Option<Duration>,
+    /// How fast memory was going, bytes per second.
+    pub(super) falling: u64,
+    pub(super) relief: Relief,
+    pub(super) breaker: Breaker,
+    pub(super) learned: Learned,
+    /// The most that ran at once when the level was last normal.
+    pub(super) normal_running: u32,
+    /// Since when something waits though nothing runs.
+    pub(super) idle_since: Option<Duration>,
+    draining: bool,
+    finished: u64,
+    next_attempt: u64,
+    next_age: u64,
+    measure_asked: Option<Duration>,
+    wake: Option<Duration>,
+}
+
+/// An unfinished job.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub spec: JobSpec,
+    pub place: Place,
+    pub ladder: Ladder,
+    /// It waits until then.
+    pub until: Option<Duration>,
+    /// It is known to need at least this, bytes.
+    pub needs_bytes: u64,
+    /// How often it was stopped by us.
+    pub stops: u32,
+    /// How often a later job went before it.
+    pub overtaken: u32,
+    pub cancelled: bool,
 }
 
 impl State {
     /// With nothing submitted and nothing measured. Nothing is started before the first `Measured`.
     pub fn new(policy: Policy, settings: Settings) -> State {
-        State { policy, settings }
+        State {
+            levels: Levels::new(policy.stages.len(), policy.hold, policy.margin),
+            breaker: Breaker::new(policy.breaker.clone()),
+            policy,
+            settings,
+            jobs: BTreeMap::new(),
+            queue: Queue::default(),
+            running: BTreeMap::new(),
+            stalls: Stalls::default(),
+            measures: Measures::default(),
+            others_bytes: 0,
+            swap_free_bytes: 0,
+            measured_at: None,
+            falling: 0,
+            relief: Relief::default(),
+            learned: Learned::default(),
+            normal_running: 0,
+            idle_since: None,
+            draining: false,
+            finished: 0,
+            next_attempt: 1,
+            next_age: 0,
+            measure_asked: None,
+            wake: None,
+        }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The level now.
+    pub fn level(&self) -> Level {
+        self.stage().level
+    }
+
+    /// The stage in force, from 0.
+    pub fn stage_index(&self) -> usize {
+        self.levels.stage()
+    }
+
+    /// What was measured last.
+    pub fn measures(&self) -> &Measures {
+        &self.measures
+    }
+
+    /// Bytes that all children may use together now.
+    pub fn budget_bytes(&self) -> u64 {
+        let budget = budget::for_all(
+            &self.policy.reserves,
+            self.measures.total_bytes,
+            self.others_bytes,
+        );
+        self.settings
+            .memory_bytes
+            .map_or(budget, |set| set.min(budget))
+    }
+
+    /// Bytes that are held for running attempts: what was reserved, or what they use if it is more.
+    pub fn committed_bytes(&self) -> u64 {
+        self.running
+            .values()
+            .map(Running::held)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Attempts running, frozen ones included.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Jobs waiting.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn stage(&self) -> &Stage {
+        // There is always a first stage: the policy was checked.
+        &self.policy.stages[self.levels.stage().min(self.policy.stages.len() - 1)]
+    }
+
+    fn submit(&mut self, job: JobId, spec: JobSpec) {
+        let place = Place::new(spec.priority, self.next_age, job);
+        self.next_age += 1;
+        let ladder = Ladder::new(spec.rungs.len(), 0, spec.retries, spec.repeatable)
+            .with_backoff(self.policy.backoff);
+        let known = Job {
+            spec,
+            place,
+            ladder,
+            until: None,
+            needs_bytes: 0,
+            stops: 0,
+            overtaken: 0,
+            cancelled: false,
+        };
+        self.jobs.insert(job, known);
+        self.queue.push(place);
+    }
+
+    fn cancel(&mut self, job: JobId, actions: &mut Vec<Action>) {
+        let Some(known) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        known.cancelled = true;
+        let (place, until) = (known.place, known.until);
+        let mine = self
+            .running
+            .iter_mut()
+            .find(|(_, attempt)| attempt.job == job);
+        match mine {
+            Some((id, attempt)) if !attempt.stopping => {
+                attempt.stopping = true;
+                actions.push(Action::Stop { attempt: *id });
+            }
+            Some(_) => {}
+            None => {
+                self.queue.remove(place, until);
+                self.finish(job, Final::Cancelled, 0, actions);
+            }
+        }
+    }
+
+    fn finish(&mut self, job: JobId, end: Final, peak_bytes: u64, actions: &mut Vec<Action>) {
+        self.jobs.remove(&job);
+        self.finished += 1;
+        actions.push(Action::Note(Decision::Finish {
+            job,
+            end,
+            peak_bytes,
+        }));
+        actions.push(Action::Finish { job, end });
+        let every = self.policy.report_every.map_or(0, u64::from);
+        if every > 0 && self.finished.is_multiple_of(every) {
+            actions.push(Action::Note(Decision::Memory {
+                finished: self.finished,
+                used_bytes: self.measures.used_bytes(),
+                total_bytes: self.measures.total_bytes,
+                children_bytes: self.measures.children_bytes,
+            }));
+        }
+    }
+
+    fn ended(&mut self, id: AttemptId, end: End, now: Duration, actions: &mut Vec<Action>) {
+        let Some(attempt) = self.running.remove(&id) else {
+            return;
+        };
+        let job = attempt.job;
+        let by_memory = matches!(end.outcome, Outcome::Oom | Outcome::Pressure);
+        if by_memory {
+            // What was lost to pressure until now had a cause that is gone.
+            self.stalls.forget();
+            self.relief.victim_ended(now);
+            if let Some(wait) = self.breaker.ended_by_memory(id, now) {
+                let why = "too many attempts ended by memory".to_owned();
+                actions.push(Action::Note(Decision::BreakerOpen { wait, why }));
+            }
+        } else if self.breaker.ended_well(id, now) {
+            actions.push(Action::Note(Decision::BreakerClosed));
+        }
+        // What is free now is known by looking; until then the numbers are the old ones less this attempt's.
+        self.measures.children_bytes = self.children_bytes();
+        self.ask_to_measure(now, actions);
+        let Some(known) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        let estimate = known.spec.rungs[attempt.rung].estimate_bytes;
+        if end.success {
+            self.learned
+                .observe(known.spec.class, estimate, end.peak_bytes);
+            return self.finish(job, Final::Done, end.peak_bytes, actions);
+        }
+        if known.cancelled || self.draining {
+            return self.finish(job, Final::Cancelled, end.peak_bytes, actions);
+        }
+        let peak = end.peak_bytes.max(attempt.used.needs_bytes);
+        let needs = peak.saturating_mul(AFTER_OOM_PERCENT) / 100;
+        if end.outcome == Outcome::Oom {
+            self.learned.observe(known.spec.class, estimate, peak);
+            known.needs_bytes = known.needs_bytes.max(needs);
+        }
+        let jitter = jitter(self.settings.seed, id);
+        if by_memory {
+            known.ladder.stand_at(attempt.rung);
+        }
+        let next = if attempt.stopping && end.outcome == Outcome::Pressure {
+            known.stops = known.stops.saturating_add(1);
+            known.ladder.after_stop(jitter)
+        } else {
+            let most = attempt.most_bytes(&known.spec, self.measures.total_bytes);
+            let more_room = known.needs_bytes > attempt.limit_bytes && known.needs_bytes <= most;
+            known.ladder.after_with_room(end.outcome, jitter, more_room)
+        };
+        match next {
+            Next::Retry { rung, after } => {
+                let until = now + after;
+                known.until = Some(until);
+                self.queue.push_later(known.place, until);
+                actions.push(Action::Note(Decision::Requeue {
+                    job,
+                    outcome: end.outcome,
+                    rung,
+                    estimate_bytes: known
+                        .needs_bytes
+                        .max(known.spec.rungs[rung].estimate_bytes.unwrap_or(0)),
+                    after,
+                }));
+            }
+            Next::Done => self.finish(job, Final::Failed(end.outcome), end.peak_bytes, actions),
+            Next::GiveUp(why) => {
+                let needs_bytes = known.needs_bytes.max(end.peak_bytes);
+                let budget_bytes = self.budget_bytes();
+                let end = Final::OutOfMemory {
+                    why,
+                    needs_bytes,
+                    budget_bytes,
+                };
+                self.finish(job, end, attempt.used.needs_bytes, actions);
+            }
+        }
+    }
+
+    fn children_bytes(&self) -> u64 {
+        self.running
+            .values()
+            .map(|attempt| attempt.used.needs_bytes)
+            .fold(0, u64::saturating_add)
+    }
+
+    fn measured(&mut self, sample: &Sample, now: Duration, actions: &mut Vec<Action>) {
+        for (id, used) in &sample.attempts {
+            if let Some(attempt) = self.running.get_mut(id) {
+                attempt.measured(*used, now);
+            }
+        }
+        let children_bytes = self.children_bytes();
+        let used = sample.total_bytes.saturating_sub(sample.available_bytes);
+        self.others_bytes = used.saturating_sub(children_bytes);
+        self.swap_free_bytes = sample.swap_free_bytes;
+        if let Some(before) = self.measured_at.filter(|before| *before < now) {
+            let gone = self
+                .measures
+                .available_bytes
+                .saturating_sub(sample.available_bytes);
+            self.falling = (gone as f64 / (now - before).as_secs_f64()) as u64;
+        }
+        self.measured_at = Some(now);
+        self.measure_asked = None;
+        let (some_percent, full_percent) =
+            self.stalls.share(now, sample.some_total, sample.full_total);
+        self.measures = Measures {
+            total_bytes: sample.total_bytes,
+            available_bytes: sample.available_bytes,
+            children_bytes,
+            budget_bytes: 0,
+            some_percent,
+            full_percent,
+            slice_percent: self
+                .running
+                .values()
+                .map(Running::share)
+                .fold(0.0, f64::max),
+        };
+        self.measures.budget_bytes = self.budget_bytes();
+        let before = self.levels.stage();
+        let why = self
+            .levels
+            .measure(&self.policy.stages, &self.measures, now);
+        self.changed(before, why, now, actions);
+    }
+
+    /// Says so when another stage is in force.
+    fn changed(
+        &mut self,
+        before: usize,
+        why: Option<String>,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        let stage = self.levels.stage();
+        if stage == before {
+            return;
+        }
+        let (from, to) = (self.policy.stages[before].level, self.stage().level);
+        let say = self.stage().say;
+        let why = why.unwrap_or_default();
+        actions.push(Action::Note(Decision::Level {
+            from,
+            to,
+            stage,
+            why,
+            say,
+        }));
+        if stage > before
+            && let Some(wait) = self.breaker.entered(to, now)
+        {
+            let why = format!("the level is {to}");
+            actions.push(Action::Note(Decision::BreakerOpen { wait, why }));
+        }
+        self.tell(actions);
+    }
+
+    /// Running attempts that can be told get the batch size of the stage.
+    fn tell(&mut self, actions: &mut Vec<Action>) {
+        let share = self.stage().batch;
+        for (id, attempt) in &mut self.running {
+            let Some(job) = self.jobs.get(&attempt.job).filter(|job| job.spec.tellable) else {
+                continue;
+            };
+            let batch = job
+                .spec
+                .batch
+                .map(|range| share.of(range.maximum).max(range.minimum));
+            if batch.is_some() && batch != attempt.batch {
+                attempt.batch = batch;
+                actions.extend(batch.map(|batch| Action::Tell {
+                    attempt: *id,
+                    batch,
+                }));
+            }
+        }
+    }
+
+    pub(super) fn ask_to_measure(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        if self.measure_asked.is_none() {
+            self.measure_asked = Some(now);
+            actions.push(Action::Measure);
+        }
+    }
+
+    /// The same though one was asked for before: what has happened since has to be in it.
+    pub(super) fn measure_anew(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.measure_asked = None;
+        self.ask_to_measure(now, actions);
+    }
+
+    pub(super) fn next_attempt_id(&mut self) -> AttemptId {
+        self.next_attempt += 1;
+        AttemptId(self.next_attempt - 1)
+    }
+
+    /// What follows from time alone.
+    fn pass(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        self.queue.pass(now);
+        if self.breaker.pass(now, self.level()) {
+            actions.push(Action::Note(Decision::BreakerClosed));
+        }
+        if self.is_waiting() && self.look_due().is_some_and(|due| due <= now) {
+            self.ask_to_measure(now, actions);
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.running.is_empty() || !self.queue.is_empty() || self.relief.is_acting()
+    }
+
+    /// When memory has to be looked at again: the sooner the nearer it is to what the next stage begins at.
+    fn look_due(&self) -> Option<Duration> {
+        let last = self.measure_asked.or(self.measured_at);
+        let room = Duration::from_millis(self.measures.available_bytes / (FILL_RATE / 1000) / 4);
+        let poll = self.policy.poll;
+        Some(last.map_or(Duration::ZERO, |last| last + room.clamp(poll / 10, poll)))
+    }
+
+    fn wake(&mut self, now: Duration, actions: &mut Vec<Action>) {
+        let look = self.look_due().filter(|_| self.is_waiting());
+        let times = [look, self.queue.next_time(), self.breaker.next_change()];
+        let at = times.into_iter().flatten().filter(|at| *at > now).min();
+        if at.is_some() && at != self.wake {
+            actions.extend(at.map(|at| Action::Wake { at }));
+        }
+        self.wake = at;
     }
 }
 
 /// Takes in one event that happened at `now` (on any clock that does not go backwards) and says what to do. At most
 /// one `Wake` is among it.
 pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
-    let _ = (&state.policy, &state.settings, event, now);
-    Vec::new()
+    let mut actions = Vec::new();
+    match event {
+        Event::Submitted { job, spec } => state.submit(job, spec),
+        Event::Cancelled { job } => state.cancel(job, &mut actions),
+        Event::Ended { attempt, end } => state.ended(attempt, end, now, &mut actions),
+        Event::Measured(sample) => state.measured(&sample, now, &mut actions),
+        Event::Triggered { full } => {
+            let before = state.levels.stage();
+            let why = state.levels.trigger(&state.policy.stages, full, now);
+            state.changed(before, why, now, &mut actions);
+            state.ask_to_measure(now, &mut actions);
+        }
+        Event::Relieved { relief, done } => state.relieved(relief, done, now, &mut actions),
+        Event::ReliefAsked => state.relief.ask(now),
+        Event::Tick => {
+            if state.wake.is_some_and(|at| at <= now) {
+                state.wake = None;
+            }
+        }
+        Event::Drain => {
+            state.draining = true;
+            for job in state.queue.drain() {
+                state.finish(job, Final::Cancelled, 0, &mut actions);
+            }
+        }
+    }
+    state.pass(now, &mut actions);
+    state.answer_pressure(now, &mut actions);
+    state.admit(now, &mut actions);
+    state.wake(now, &mut actions);
+    actions
 }
+
+/// 0 to 1, the same for the same seed and attempt (splitmix64).
+fn jitter(seed: u64, attempt: AttemptId) -> f64 {
+    let mut z = seed.wrapping_add(attempt.0.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) % 1000) as f64 / 1000.0
+}
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+//! The promises of the core, played against a small random world: see also `tests/simulate.rs`, whose world has
+//! curves, faults and CPU.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::action::{Action, Start};
+use super::event::{Event, Sample, Use};
+use super::fixtures::*;
+use super::job::{AttemptId, JobId, JobSpec};
+use super::ladder::Outcome;
+use super::state::{State, step};
+
+/// A job of the small world: what it says, what it takes, how long it runs.
+#[derive(Debug, Clone)]
+struct Made {
+    spec: JobSpec,
+    peak_mib: u64,
+    secs: u64,
+    fails: bool,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let kind = (
+        50u64..600,
+        50u64..700,
+        1u64..60,
+        0u32..20,
+        -1i32..2,
+        1u32..9,
+        any::<bool>(),
+    );
+    kind.prop_map(|(says, peak_mib, secs, luck, priority, cpus, known)| Made {
+        spec: JobSpec {
+            priority,
+            expected: known.then(|| Duration::from_secs(secs)),
+            rungs: vec![rung(40, says, cpus), rung(20, says / 2, 1)],
+            ..one(1)
+        },
+        peak_mib,
+        secs,
+        fails: luck == 0,
+    })
+}
+
+/// Plays jobs and other programs' memory (MiB, one value for each ten seconds; later ones are the last) on a machine
+/// of 2000 MiB. Returns all that was said and done.
+fn play(jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
+    const TOTAL: u64 = 2000;
+    let mut state = State::new(policy(), settings());
+    let mut log = Vec::new();
+    let mut finals = BTreeSet::new();
+    let mut live: BTreeMap<AttemptId, (Start, u64)> = BTreeMap::new();
+    let mut wake = Some(Duration::ZERO);
+    let mut events: VecDeque<Event> = jobs
+        .iter()
+        .enumerate()
+        .map(|(job, made)| Event::Submitted {
+            job: JobId(job as u64),
+            spec: made.spec.clone(),
+        })
+        .collect();
+    for now in 0..40_000u64 {
+        if wake.is_some_and(|at| at <= secs(now)) {
+            wake = None;
+            events.push_back(Event::Tick);
+        }
+        let ended: Vec<AttemptId> = live
+            .iter()
+            .filter(|(_, (_, until))| *until <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for attempt in ended {
+            let (start, _) = live.remove(&attempt).unwrap();
+            let made = &jobs[start.job.0 as usize];
+            // The second plan takes half.
+            let peak = made.peak_mib / (start.rung as u64 + 1);
+            let oom = peak * MIB > start.limit_bytes;
+            let outcome = if oom { Outcome::Oom } else { Outcome::Exited };
+            let end = end(
+                outcome,
+                !oom && !made.fails,
+                peak.min(start.limit_bytes / MIB),
+            );
+            events.push_back(Event::Ended { attempt, end });
+        }
+        while let Some(event) = events.pop_front() {
+            for action in step(&mut state, event, secs(now)) {
+                match &action {
+                    Action::Start(start) => {
+                        let reserved: u64 =
+                            live.values().map(|(start, _)| start.reserved_bytes).sum();
+                        assert!(
+                            reserved + start.reserved_bytes <= state.budget_bytes(),
+                            "the sum of reservations passes the budget"
+                        );
+                        let made = &jobs[start.job.0 as usize];
+                        live.insert(start.attempt, (*start, now + made.secs));
+                    }
+                    Action::Stop { attempt } => {
+                        live.remove(attempt).expect("what is stopped was running");
+                        let end = end(Outcome::Pressure, false, 10);
+                        events.push_back(Event::Ended {
+                            attempt: *attempt,
+                            end,
+                        });
+                    }
+                    Action::Measure => {
+                        let other = others[(now / 10).min(others.len() as u64 - 1) as usize];
+                        let needs = |start: &Start| {
+                            jobs[start.job.0 as usize].peak_mib / (start.rung as u64 + 1)
+                        };
+                        let children: u64 = live.values().map(|(start, _)| needs(start)).sum();
+                        let attempts = live.iter().map(|(id, (start, _))| {
+                            let used = Use {
+                                needs_bytes: needs(start) * MIB,
+                                ..Use::default()
+                            };
+                            (*id, used)
+                        });
+                        events.push_back(Event::Measured(Sample {
+                            total_bytes: TOTAL * MIB,
+                            available_bytes: TOTAL.saturating_sub(other + children) * MIB,
+                            attempts: attempts.collect(),
+                            ..Sample::default()
+                        }));
+                    }
+                    Action::Relieve { relief, .. } => {
+                        events.push_back(Event::Relieved {
+                            relief: *relief,
+                            done: true,
+                        });
+                    }
+                    Action::Finish { job, .. } => {
+                        assert!(finals.insert(*job), "{job} ends twice");
+                    }
+                    Action::Wake { at } => wake = Some(*at),
+                    Action::Thaw { .. } | Action::Tell { .. } | Action::Note(_) => {}
+                }
+                log.push((now, action));
+            }
+        }
+        if finals.len() == jobs.len() {
+            assert!(live.is_empty() && state.running() == 0);
+            return log;
+        }
+    }
+    panic!(
+        "{} of {} jobs never ended",
+        jobs.len() - finals.len(),
+        jobs.len()
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Every job comes to exactly one end, none starves, no reservation passes the budget: `play` asserts all three.
+    /// And the same events give the same actions.
+    #[test]
+    fn every_job_ends_once_within_the_budget_and_the_same_way_again(
+        jobs in proptest::collection::vec(made(), 1..40),
+        mut others in proptest::collection::vec(0u64..1900, 0..12),
+    ) {
+        // In the end the other programs leave room enough: else waiting for ever is right.
+        others.push(300);
+        let log = play(&jobs, &others);
+        prop_assert_eq!(play(&jobs, &others), log);
+    }
+
+    #[test]
+    fn a_level_never_flaps_faster_than_its_hold_time(
+        used in proptest::collection::vec((0u64..1000, 1u64..4000), 1..200),
+    ) {
+        let mut state = State::new(policy(), settings());
+        let mut now = Duration::ZERO;
+        let mut entered = [Duration::ZERO; 4];
+        let mut stage = 0;
+        for (available, wait) in used {
+            now += Duration::from_millis(wait);
+            step(&mut state, sample(1000, available), now);
+            let next = state.stage_index();
+            for entry in entered.iter_mut().take(next + 1).skip(stage + 1) {
+                *entry = now;
+            }
+            for entry in entered.iter().take(stage + 1).skip(next + 1) {
+                prop_assert!(now - *entry >= secs(10), "left after {:?}", now - *entry);
+            }
+            stage = next;
+        }
+    }
+}

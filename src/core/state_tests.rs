@@ -1,0 +1,472 @@
+//! What the core does, case by case.
+
+use super::super::fixtures::*;
+use super::*;
+use crate::config::policy::{AfterRelief, BatchRange, ReliefKind};
+use crate::config::size::Size;
+use crate::core::ReliefId;
+use crate::core::action::Start;
+use crate::core::event::Use;
+
+#[test]
+fn nothing_starts_before_memory_was_seen_and_all_that_fits_after() {
+    let mut state = State::new(policy(), settings());
+    let actions = submit(&mut state, 1, one(400), secs(0));
+    assert_eq!(
+        (actions[0].clone(), starts(&actions)),
+        (Action::Measure, vec![])
+    );
+    submit(&mut state, 2, one(400), secs(0));
+    submit(&mut state, 3, one(400), secs(0));
+    let started = starts(&step(&mut state, sample(1000, 1000), secs(0)));
+    let jobs: Vec<u64> = started.iter().map(|start| start.job.0).collect();
+    assert_eq!(jobs, [1, 2], "two times 400 of 900");
+    assert_eq!(started[0].reserved_bytes, 400 * MIB);
+    assert_eq!(started[0].limit_bytes / MIB, 500, "a quarter more");
+    let ended = Event::Ended {
+        attempt: started[0].attempt,
+        end: end(Outcome::Exited, true, 400),
+    };
+    let actions = step(&mut state, ended, secs(5));
+    assert_eq!(starts(&actions)[0].job, JobId(3));
+    assert!(actions.contains(&Action::Finish {
+        job: JobId(1),
+        end: Final::Done
+    }));
+}
+
+#[test]
+fn a_small_job_goes_first_only_where_the_large_one_is_not_delayed() {
+    let mut state = seen(policy(), 1000, 1000);
+    let running = starts(&submit(&mut state, 1, one(500), secs(0)));
+    assert!(
+        starts(&submit(&mut state, 2, one(800), secs(0))).is_empty(),
+        "500 + 800 > 900"
+    );
+    assert!(
+        starts(&submit(&mut state, 3, one(200), secs(0))).is_empty(),
+        "would delay job 2"
+    );
+    let small = submit(&mut state, 4, one(100), secs(0));
+    assert_eq!(starts(&small)[0].job, JobId(4), "100 are left beside job 2");
+    let ended = Event::Ended {
+        attempt: running[0].attempt,
+        end: end(Outcome::Exited, true, 500),
+    };
+    assert_eq!(starts(&step(&mut state, ended, secs(9)))[0].job, JobId(2));
+}
+
+#[test]
+fn a_job_that_ends_in_time_may_go_first() {
+    let mut state = seen(policy(), 1000, 1000);
+    submit(
+        &mut state,
+        1,
+        JobSpec {
+            expected: Some(secs(100)),
+            ..one(500)
+        },
+        secs(0),
+    );
+    submit(&mut state, 2, one(800), secs(0));
+    let long = JobSpec {
+        expected: Some(secs(101)),
+        ..one(200)
+    };
+    assert!(starts(&submit(&mut state, 3, long, secs(0))).is_empty());
+    let short = JobSpec {
+        expected: Some(secs(99)),
+        ..one(200)
+    };
+    assert_eq!(
+        starts(&submit(&mut state, 4, short, secs(0)))[0].job,
+        JobId(4)
+    );
+}
+
+#[test]
+fn encoders_do_not_oversubscribe_the_processors() {
+    let mut state = seen(policy(), 100_000, 100_000);
+    let mut running = 0;
+    for job in 0..10 {
+        running += starts(&submit(
+            &mut state,
+            job,
+            spec(vec![rung(40, 100, 4)]),
+            secs(0),
+        ))
+        .len();
+    }
+    assert_eq!(running, 2, "two times four threads on eight processors");
+    let mut by_number = State::new(
+        policy(),
+        Settings {
+            workers: Some(5),
+            ..settings()
+        },
+    );
+    step(&mut by_number, sample(100_000, 100_000), secs(0));
+    let count = (0..10).map(|job| {
+        starts(&submit(
+            &mut by_number,
+            job,
+            spec(vec![rung(40, 100, 4)]),
+            secs(0),
+        ))
+        .len()
+    });
+    assert_eq!(
+        count.sum::<usize>(),
+        5,
+        "a number that the user chose is the user's"
+    );
+}
+
+#[test]
+fn each_level_lowers_the_plan_and_critical_starts_nothing() {
+    let rungs = vec![
+        rung(40, 100, 1),
+        rung(30, 80, 1),
+        rung(20, 60, 1),
+        rung(10, 40, 1),
+    ];
+    for (available, expected) in [(400, Some(0)), (290, Some(1)), (190, Some(2)), (90, None)] {
+        let mut state = seen(policy(), 1000, available);
+        let started = starts(&submit(&mut state, 1, spec(rungs.clone()), secs(0)));
+        assert_eq!(
+            started.first().map(|start| start.rung),
+            expected,
+            "{available} available"
+        );
+    }
+}
+
+#[test]
+fn a_level_is_entered_at_once_and_left_after_its_hold_time() {
+    let mut state = seen(policy(), 1000, 500);
+    step(&mut state, sample(1000, 90), secs(1));
+    assert_eq!(state.level(), Level::Critical);
+    for (at, available, level) in [
+        (2, 140, Level::Critical), // 86 %: not below 85
+        (3, 160, Level::Critical), // since now
+        (12, 160, Level::Critical),
+        (13, 160, Level::High), // ten seconds; 84 % is not below 75
+        (14, 400, Level::High),
+        (23, 400, Level::High),
+        (24, 400, Level::Normal), // high and moderate were both below since 14
+    ] {
+        step(&mut state, sample(1000, available), secs(at));
+        assert_eq!(state.level(), level, "at {at}");
+    }
+}
+
+#[test]
+fn out_of_memory_leads_to_a_lighter_plan_that_is_believed_to_need_more() {
+    let mut state = seen(policy(), 10_000, 10_000);
+    let rungs = vec![rung(40, 400, 1), rung(20, 200, 1)];
+    let first = starts(&submit(&mut state, 1, spec(rungs), secs(0)))[0];
+    let ended = Event::Ended {
+        attempt: first.attempt,
+        end: end(Outcome::Oom, false, 500),
+    };
+    let second = starts(&step(&mut state, ended, secs(1)))[0];
+    assert_eq!(
+        (second.rung, second.reserved_bytes / MIB),
+        (1, 625),
+        "1.25 x 500"
+    );
+    let ended = Event::Ended {
+        attempt: second.attempt,
+        end: end(Outcome::Oom, false, 800),
+    };
+    let third = starts(&step(&mut state, ended, secs(2)))[0];
+    assert_eq!(
+        (third.rung, third.reserved_bytes / MIB),
+        (1, 1000),
+        "the lightest again, with more room"
+    );
+    let ended = Event::Ended {
+        attempt: third.attempt,
+        end: end(Outcome::Exited, true, 900),
+    };
+    let actions = step(&mut state, ended, secs(3));
+    assert!(actions.contains(&Action::Finish {
+        job: JobId(1),
+        end: Final::Done
+    }));
+}
+
+#[test]
+fn a_job_that_needs_more_than_its_limit_fails_with_both_numbers() {
+    let mut state = seen(policy(), 10_000, 10_000);
+    let limited = JobSpec {
+        limit_bytes: Some(300 * MIB),
+        ..one(200)
+    };
+    let first = starts(&submit(&mut state, 1, limited, secs(0)))[0];
+    assert_eq!(first.limit_bytes, 300 * MIB);
+    let ended = Event::Ended {
+        attempt: first.attempt,
+        end: end(Outcome::Oom, false, 300),
+    };
+    let actions = step(&mut state, ended, secs(1));
+    let finished = actions.iter().find_map(|action| match action {
+        Action::Finish {
+            end: Final::OutOfMemory { needs_bytes, .. },
+            ..
+        } => Some(needs_bytes / MIB),
+        _ => None,
+    });
+    assert_eq!(finished, Some(375));
+}
+
+/// Two attempts at the critical level; the actions of each second from there.
+fn critical(state: &mut State) -> (Vec<Start>, Vec<Action>) {
+    let mut started = starts(&submit(state, 1, one(300), secs(0)));
+    started.extend(starts(&submit(state, 2, one(300), secs(0))));
+    // Not so fast that the wall is near.
+    step(state, usage(&started, 1000, 305, &[300, 250]), secs(0));
+    let actions = step(state, usage(&started, 1000, 60, &[300, 250]), secs(10));
+    (started, actions)
+}
+
+fn usage(started: &[Start], total: u64, available: u64, needs: &[u64]) -> Event {
+    let attempts = started.iter().zip(needs).map(|(start, needs)| {
+        let used = Use {
+            needs_bytes: needs * MIB,
+            cpu: secs(5),
+            progress: None,
+        };
+        (start.attempt, used)
+    });
+    Event::Measured(Sample {
+        total_bytes: total * MIB,
+        available_bytes: available * MIB,
+        attempts: attempts.collect(),
+        ..Sample::default()
+    })
+}
+
+fn relief_in(actions: &[Action]) -> Option<(ReliefId, ReliefKind)> {
+    actions.iter().find_map(|action| match action {
+        Action::Relieve { relief, kind, .. } => Some((*relief, *kind)),
+        _ => None,
+    })
+}
+
+fn stops(actions: &[Action]) -> Vec<AttemptId> {
+    let stop = |action: &Action| match action {
+        Action::Stop { attempt } => Some(*attempt),
+        _ => None,
+    };
+    actions.iter().filter_map(stop).collect()
+}
+
+#[test]
+fn critical_is_relief_first_then_one_victim_then_a_look() {
+    let mut state = seen(policy(), 1000, 1000);
+    let (started, actions) = critical(&mut state);
+    let (relief, kind) = relief_in(&actions).expect("relief comes first");
+    assert_eq!((kind, stops(&actions)), (ReliefKind::Reclaim, vec![]));
+    let actions = step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    assert!(actions.contains(&Action::Measure));
+    let actions = step(&mut state, usage(&started, 1000, 55, &[300, 250]), secs(11));
+    assert!(stops(&actions).is_empty(), "the grace time is not over");
+    let actions = step(&mut state, usage(&started, 1000, 55, &[300, 250]), secs(12));
+    assert_eq!(
+        stops(&actions),
+        [started[0].attempt],
+        "the larger one, for the same work"
+    );
+    let actions = step(&mut state, usage(&started, 1000, 55, &[300, 250]), secs(20));
+    assert!(stops(&actions).is_empty(), "one at a time");
+    let ended = Event::Ended {
+        attempt: started[0].attempt,
+        end: end(Outcome::Pressure, false, 300),
+    };
+    let actions = step(&mut state, ended, secs(21));
+    assert!(actions.contains(&Action::Measure));
+    let actions = step(&mut state, usage(&started[1..], 1000, 55, &[250]), secs(30));
+    assert!(stops(&actions).is_empty(), "never the last one");
+    assert_eq!(state.waiting(), 1, "the victim's job waits");
+}
+
+#[test]
+fn relief_that_helped_stops_nobody() {
+    let mut state = seen(policy(), 1000, 1000);
+    let (started, actions) = critical(&mut state);
+    let (relief, _) = relief_in(&actions).unwrap();
+    step(&mut state, Event::Relieved { relief, done: true }, secs(11));
+    for at in 11..40 {
+        let actions = step(
+            &mut state,
+            usage(&started, 1000, 300, &[300, 250]),
+            secs(at),
+        );
+        assert_eq!((stops(&actions), relief_in(&actions)), (vec![], None));
+    }
+}
+
+#[test]
+fn where_memory_goes_fast_the_grace_time_is_not_waited_for() {
+    let mut state = seen(policy(), 1000, 1000);
+    let mut started = starts(&submit(&mut state, 1, one(300), secs(0)));
+    started.extend(starts(&submit(&mut state, 2, one(300), secs(0))));
+    step(&mut state, usage(&started, 1000, 300, &[300, 250]), secs(0));
+    let actions = step(&mut state, usage(&started, 1000, 60, &[300, 250]), secs(1));
+    assert_eq!(
+        stops(&actions),
+        [started[0].attempt],
+        "gone in a quarter of a second"
+    );
+}
+
+#[test]
+fn when_the_kernel_is_about_to_kill_even_the_last_is_stopped_at_once() {
+    let mut state = seen(policy(), 1000, 1000);
+    let started = starts(&submit(&mut state, 1, one(300), secs(0)));
+    let actions = step(&mut state, usage(&started, 1000, 20, &[300]), secs(1));
+    assert_eq!(stops(&actions), [started[0].attempt]);
+}
+
+#[test]
+fn with_swap_the_youngest_is_frozen_and_thawed_when_the_level_has_fallen() {
+    let mut policy = policy();
+    policy.stages[3].relief = vec![ReliefKind::Freeze];
+    let mut state = State::new(
+        policy,
+        Settings {
+            swap_bytes: 4000 * MIB,
+            ..settings()
+        },
+    );
+    let with_swap = |event: Event| match event {
+        Event::Measured(sample) => Event::Measured(Sample {
+            swap_free_bytes: 4000 * MIB,
+            ..sample
+        }),
+        other => other,
+    };
+    step(&mut state, with_swap(sample(1000, 1000)), secs(0));
+    let mut started = starts(&submit(&mut state, 1, one(300), secs(0)));
+    started.extend(starts(&submit(&mut state, 2, one(300), secs(0))));
+    let actions = step(
+        &mut state,
+        with_swap(usage(&started, 1000, 50, &[300, 250])),
+        secs(10),
+    );
+    let (relief, kind) = relief_in(&actions).unwrap();
+    assert_eq!(kind, ReliefKind::Freeze);
+    assert!(actions.iter().any(|action| matches!(
+        action,
+        Action::Relieve { attempts, .. } if *attempts == [started[1].attempt]
+    )));
+    step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    let mut thawed = Vec::new();
+    for at in 11..60 {
+        let actions = step(
+            &mut state,
+            with_swap(usage(&started, 1000, 400, &[300, 0])),
+            secs(at),
+        );
+        thawed.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Thaw { attempt } => Some((at, attempt)),
+            _ => None,
+        }));
+        assert!(thawed.len() <= 1);
+    }
+    assert_eq!(
+        thawed,
+        [(21, started[1].attempt)],
+        "ten seconds after the level began to fall"
+    );
+}
+
+#[test]
+fn after_relief_work_goes_on_one_at_a_time_until_normal() {
+    let mut policy = policy();
+    policy.stages[3].after_relief = Some(AfterRelief {
+        workers: 1,
+        even_above: Some(Size::Percent(88.0)),
+    });
+    policy.stages[3].stop = false;
+    let mut state = seen(policy, 1000, 1000);
+    let (started, actions) = critical(&mut state);
+    assert_eq!(state.workers(), 0);
+    let (relief, _) = relief_in(&actions).unwrap();
+    step(&mut state, Event::Relieved { relief, done: true }, secs(11));
+    step(
+        &mut state,
+        usage(&started, 1000, 110, &[300, 250]),
+        secs(11),
+    );
+    assert_eq!(
+        state.workers(),
+        1,
+        "still above 88 %: not none for ever, but one"
+    );
+    for at in 12..60 {
+        step(
+            &mut state,
+            usage(&started, 1000, 260, &[300, 250]),
+            secs(at),
+        );
+    }
+    assert_eq!(
+        (state.level(), state.workers()),
+        (Level::Moderate, 1),
+        "until normal"
+    );
+    for at in 60..80 {
+        step(
+            &mut state,
+            usage(&started, 1000, 500, &[300, 250]),
+            secs(at),
+        );
+    }
+    assert_eq!(state.workers(), u32::MAX);
+}
+
+#[test]
+fn batches_and_segments_follow_the_level() {
+    let mut state = seen(policy(), 1000, 1000);
+    let range = BatchRange {
+        maximum: 8,
+        minimum: 3,
+    };
+    let taker = JobSpec {
+        batch: Some(range),
+        tellable: true,
+        ..one(50)
+    };
+    let first = starts(&submit(&mut state, 1, taker.clone(), secs(0)))[0];
+    assert_eq!((first.batch, first.segment), (Some(8), secs(300)));
+    let told = step(&mut state, usage(&[first], 1000, 190, &[50]), secs(1));
+    assert!(told.contains(&Action::Tell {
+        attempt: first.attempt,
+        batch: 4
+    }));
+    state.normal_running = 4;
+    let second = starts(&submit(&mut state, 2, taker, secs(1)))[0];
+    assert_eq!((second.batch, second.segment), (Some(4), secs(150)));
+}
+
+#[test]
+fn a_drain_ends_what_waits_and_lets_the_rest_end() {
+    let mut state = seen(policy(), 1000, 1000);
+    let first = starts(&submit(&mut state, 1, one(800), secs(0)))[0];
+    submit(&mut state, 2, one(800), secs(0));
+    let actions = step(&mut state, Event::Drain, secs(1));
+    assert!(actions.contains(&Action::Finish {
+        job: JobId(2),
+        end: Final::Cancelled
+    }));
+    let ended = Event::Ended {
+        attempt: first.attempt,
+        end: end(Outcome::Exited, true, 1),
+    };
+    assert!(step(&mut state, ended, secs(2)).contains(&Action::Finish {
+        job: JobId(1),
+        end: Final::Done
+    }));
+}

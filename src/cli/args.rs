@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::size::Size;
+use crate::config::time;
 use crate::slice::Containment;
 
 /// Run FFmpeg and model jobs as fast as the machine's memory allows, and never out of memory.
@@ -14,7 +15,7 @@ use crate::slice::Containment;
 #[command(
     name = "ffwarden",
     version,
-    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden plan|doctor|profile ...",
+    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden plan|doctor|profile|policy ...",
     after_help = "Everything behind the command word belongs to the command. A command that has a verb's name is \
                   reached with `run --`.\nExit code: the command's own; 124 timed out, 125 ffwarden failed or memory \
                   ran out for good, 126 not executable, 127 not found."
@@ -39,6 +40,8 @@ pub enum Verb {
     Doctor(Doctor),
     /// List, show or check profiles
     Profile(Profile),
+    /// List, show or check policies
+    Policy(Policy),
     /// `ffmpeg ARGS...`: the same as `run -- ffmpeg ARGS...`
     #[command(external_subcommand)]
     Prefix(Vec<OsString>),
@@ -112,6 +115,31 @@ pub enum ProfileVerb {
     },
 }
 
+/// `policy list|show|check`
+#[derive(Debug, Args)]
+pub struct Policy {
+    /// What about them.
+    #[command(subcommand)]
+    pub verb: PolicyVerb,
+}
+
+/// What about policies.
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// List the policies, with where each comes from
+    List,
+    /// Print a policy as YAML
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// Check a policy file and tell the first mistake in it
+    Check {
+        /// The YAML file.
+        file: PathBuf,
+    },
+}
+
 /// How a command is run. Each can also be given as `FFWARDEN_...` in the environment.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Options {
@@ -128,10 +156,10 @@ pub struct Options {
     #[arg(long, value_name = "N", env = "FFWARDEN_RETRIES")]
     pub retries: Option<u32>,
     /// Stop an attempt that runs longer: 90, 30s, 5m, 2h
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "FFWARDEN_TIMEOUT")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, env = "FFWARDEN_TIMEOUT")]
     pub timeout: Option<Duration>,
     /// Stop an attempt that makes no progress for this long
-    #[arg(long, value_name = "TIME", value_parser = duration, env = "FFWARDEN_STALL_TIMEOUT")]
+    #[arg(long, value_name = "TIME", value_parser = time::parse, env = "FFWARDEN_STALL_TIMEOUT")]
     pub stall_timeout: Option<Duration>,
     /// Write what was done to FILE as JSON
     #[arg(long, value_name = "FILE")]
@@ -177,20 +205,6 @@ impl Options {
             verbose: later.verbose.max(self.verbose),
             color: later.color.or(self.color),
         }
-    }
-}
-
-/// Seconds as a number, or a time with its unit.
-fn duration(text: &str) -> Result<Duration, String> {
-    let parsed = match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?,
-        Err(_) => humantime::parse_duration(text)
-            .map_err(|error| format!("{error}; write seconds or a time such as 30s, 5m, 2h"))?,
-    };
-    if parsed.is_zero() {
-        Err("must be more than zero".to_owned())
-    } else {
-        Ok(parsed)
     }
 }
 
@@ -262,15 +276,5 @@ mod tests {
         assert_eq!(run.command, ["plan", "--json"]);
         let options = cli.options.overridden_by(run.options);
         assert_eq!((options.quiet, options.retries), (true, Some(1)));
-    }
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        for wrong in ["", "0", "-1", "five", "inf"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 }

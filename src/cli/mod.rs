@@ -4,6 +4,7 @@
 pub mod args;
 mod doctor;
 mod plan;
+mod policy;
 mod profile;
 mod run;
 
@@ -27,6 +28,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         ),
         Verb::Doctor(verb) => doctor::doctor(verb.json),
         Verb::Profile(verb) => profile::profile(verb),
+        Verb::Policy(verb) => policy::policy(verb),
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_yaml::{Error as YamlError, Location};
 
+use super::files::Kind;
+
 /// Why a configuration could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -20,14 +22,16 @@ pub enum ConfigError {
     /// A file holds something wrong.
     #[error(transparent)]
     Content(#[from] Box<ContentError>),
-    /// No profile of that name.
-    #[error("there is no profile `{name}`{}; known are {}", Hint(hint.as_deref()), known.join(", "))]
-    UnknownProfile {
+    /// None of that name.
+    #[error("there is no {kind} `{name}`{}; known are {}", Hint(hint.as_deref()), known.join(", "))]
+    Unknown {
+        /// What was looked for.
+        kind: Kind,
         /// The name asked for.
         name: String,
         /// The nearest known name.
         hint: Option<String>,
-        /// Every known name, lightest first.
+        /// Every known name, in the order in which they are listed.
         known: Vec<String>,
     },
 }

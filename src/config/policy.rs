@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::profile::Origin;
+use super::error::ContentError;
+use super::files::Kind;
+use super::policy_yaml::{Checker, RawPolicy};
+use super::profile::{Origin, Profiles};
 use super::size::Size;
 
 /// The memory pressure now, in the four words that everything uses.
@@ -84,6 +87,26 @@ pub struct Policy {
     pub origin: Origin,
     /// The YAML it was read from, comments and all.
     pub source: String,
+}
+
+impl Policy {
+    /// Reads and checks the text of a policy, which may name any of `profiles`.
+    ///
+    /// # Errors
+    /// [`ContentError`] with the place of the first thing that is wrong.
+    pub fn parse(
+        text: &str,
+        origin: Origin,
+        profiles: &Profiles,
+    ) -> Result<Policy, Box<ContentError>> {
+        let file = Kind::Policy.file_name(&origin);
+        let options = serde_yaml::options! { strict_booleans: true };
+        let raw: RawPolicy = serde_yaml::from_str_with_options(text, options)
+            .map_err(|error| Box::new(ContentError::from_yaml(&file, text, &error)))?;
+        Checker::new(&file, profiles)
+            .policy(raw, text, origin)
+            .map_err(Box::new)
+    }
 }
 
 /// Memory that children never get.
@@ -320,3 +343,11 @@ pub struct LargeFile {
     /// ... take this profile at most: never [`Ceiling::Lower`].
     pub profile: Ceiling,
 }
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "policy_shipped_tests.rs"]
+mod shipped_tests;

@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, ContentError};
+use super::files::Kind;
 use super::profile_yaml::{Checker, RawProfile};
 use super::size::Size;
 use crate::ffmpeg::encoder::Family;
@@ -126,10 +127,7 @@ impl Profile {
     /// # Errors
     /// [`ContentError`] with the place of the first thing that is wrong.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, Box<ContentError>> {
-        let file = match &origin {
-            Origin::BuiltIn => "built-in profile".to_owned(),
-            Origin::File(path) => path.display().to_string(),
-        };
+        let file = Kind::Profile.file_name(&origin);
         let options = serde_yaml::options! { strict_booleans: true };
         let raw: RawProfile = serde_yaml::from_str_with_options(text, options)
             .map_err(|error| Box::new(ContentError::from_yaml(&file, text, &error)))?;
@@ -160,15 +158,6 @@ impl From<ContentError> for ConfigError {
     fn from(error: ContentError) -> Self {
         Self::Content(Box::new(error))
     }
-}
-
-/// The path of a file that a profile argument names, if it names a file and not a profile.
-pub fn as_path(argument: &str) -> Option<&Path> {
-    let path = Path::new(argument);
-    let yaml = path
-        .extension()
-        .is_some_and(|extension| extension == "yaml" || extension == "yml");
-    (yaml || argument.contains('/')).then_some(path)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_yaml::{Location, Spanned};
 
 use super::error::{ContentError, nearest};
+use super::files::Kind;
 use super::profile::{
     DEFAULT_PIDS_MAX, EncoderSettings, May, Origin, Profile, RATE_OPTIONS, ThreadCounts, Threads,
 };
@@ -90,21 +91,7 @@ impl<'a> Checker<'a> {
         text: &str,
         origin: Origin,
     ) -> Result<Profile, ContentError> {
-        let name = &raw.name.value;
-        if name.is_empty()
-            || name == "auto"
-            || !name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
-        {
-            return Err(self
-                .wrong(
-                    raw.name.referenced,
-                    "name",
-                    format!("`{name}` cannot name a profile"),
-                )
-                .with_hint("use letters, digits, `-` and `_`, and not `auto`"));
-        }
+        Kind::Profile.check_name(self.file, &raw.name)?;
         if raw.rank.value == 0 {
             return Err(self
                 .wrong(raw.rank.referenced, "rank", "0 is no place on the ladder")

@@ -13,6 +13,7 @@
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
 //! - [`report`]: what a run did, as JSON
+//! - [`simulate`]: a virtual machine and clock that plays scenarios against the core
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
 pub mod child;
@@ -23,5 +24,6 @@ pub mod ffmpeg;
 pub mod job;
 pub mod memory;
 pub mod report;
+pub mod simulate;
 pub mod slice;
 pub mod sys;

@@ -7,6 +7,7 @@ mod plan;
 mod policy;
 mod profile;
 mod run;
+mod simulate;
 
 use std::io::{self, Write};
 
@@ -29,6 +30,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Doctor(verb) => doctor::doctor(verb.json),
         Verb::Profile(verb) => profile::profile(verb),
         Verb::Policy(verb) => policy::policy(verb),
+        Verb::Simulate(verb) => simulate::simulate(verb),
     }
 }
 

@@ -310,9 +310,7 @@ impl<'a> Checker<'a> {
             ));
         }
         Ok(ReliefRules {
-            signal: signal
-                .map(|text| read.signal("signal", text))
-                .transpose()?,
+            signal: signal.map(|text| read.signal("signal", text)).transpose()?,
             command: raw.command.as_ref().map(|command| command.value.clone()),
             timeout: read.time(
                 "timeout",
@@ -336,9 +334,12 @@ impl<'a> Checker<'a> {
     }
 
     fn breaker(&self, raw: &RawBreaker, stages: &[Stage]) -> Result<BreakerRules, ContentError> {
-        let ends = raw.ends.as_ref().map_or(Ok(defaults::BREAKER_ENDS), |text| {
-            self.read.number("ends", text, 0..=MANY)
-        })?;
+        let ends = raw
+            .ends
+            .as_ref()
+            .map_or(Ok(defaults::BREAKER_ENDS), |text| {
+                self.read.number("ends", text, 0..=MANY)
+            })?;
         if let Some(level) = &raw.opens_at {
             let refuse = |problem: String| {
                 let hint = "name a level that the policy has, other than normal";

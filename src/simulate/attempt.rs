@@ -82,10 +82,16 @@ impl Attempt {
             needs,
             growth: 0.0,
             since: service,
-            work: group.duration(&drawn, start.rung, start.batch).as_secs_f64().max(1e-6),
+            work: group
+                .duration(&drawn, start.rung, start.batch)
+                .as_secs_f64()
+                .max(1e-6),
             spent: 0.0,
             fate,
-            turn: Turn { part: 0.0, hits_limit: false },
+            turn: Turn {
+                part: 0.0,
+                hits_limit: false,
+            },
         };
         attempt.foresee();
         attempt
@@ -103,24 +109,38 @@ impl Attempt {
 
     /// Bytes by which its needs grow per service second.
     pub fn slope(&self) -> f64 {
-        if self.runs() { self.growth / self.work } else { 0.0 }
+        if self.runs() {
+            self.growth / self.work
+        } else {
+            0.0
+        }
     }
 
     /// The part of the run that is done at a service time, 0 to 1.
     pub fn part_at(&self, service: f64) -> f64 {
-        if self.runs() { self.part + (service - self.since) / self.work } else { self.part }
+        if self.runs() {
+            self.part + (service - self.since) / self.work
+        } else {
+            self.part
+        }
     }
 
     /// CPU seconds it has used at a service time.
     pub fn cpu_at(&self, service: f64) -> f64 {
-        let running = if self.runs() { service - self.since } else { 0.0 };
+        let running = if self.runs() {
+            service - self.since
+        } else {
+            0.0
+        };
         (self.spent + running) * f64::from(self.cpu_milli) / 1000.0
     }
 
     /// The service time at which something next happens to it, none while it does not get on, and which of its
     /// changes this belongs to.
     pub fn foreseen(&self) -> (Option<f64>, u32) {
-        let turn = self.runs().then(|| self.since + (self.turn.part - self.part).max(0.0) * self.work);
+        let turn = self
+            .runs()
+            .then(|| self.since + (self.turn.part - self.part).max(0.0) * self.work);
         (turn, self.generation)
     }
 
@@ -169,10 +189,14 @@ impl Attempt {
     pub fn tell(&mut self, group: &Group, batch: u32, service: f64) {
         let Some(rule) = group.batch else { return };
         let before = self.batch.unwrap_or(batch);
-        let change = (f64::from(batch) - f64::from(before)) * rule.item_bytes as f64 * self.drawn.lie;
+        let change =
+            (f64::from(batch) - f64::from(before)) * rule.item_bytes as f64 * self.drawn.lie;
         self.batch = Some(batch);
         self.reshape(service, |needs| (needs + change).max(0.0));
-        self.work = group.duration(&self.drawn, self.rung, Some(batch)).as_secs_f64().max(1e-6);
+        self.work = group
+            .duration(&self.drawn, self.rung, Some(batch))
+            .as_secs_f64()
+            .max(1e-6);
     }
 
     fn reshape(&mut self, service: f64, change: impl Fn(f64) -> f64) {
@@ -197,16 +221,33 @@ impl Attempt {
 
     /// What comes first: the next point of its curve, its limit, or its end.
     fn foresee(&mut self) {
-        let (part, bytes) = self.points.get(self.next).copied().unwrap_or((1.0, self.needs));
+        let (part, bytes) = self
+            .points
+            .get(self.next)
+            .copied()
+            .unwrap_or((1.0, self.needs));
         let ahead = part - self.part;
-        self.growth = if ahead > 0.0 { (bytes - self.needs) / ahead } else { 0.0 };
-        let mut turn = Turn { part: part.min(self.fate.0).max(self.part), hits_limit: false };
+        self.growth = if ahead > 0.0 {
+            (bytes - self.needs) / ahead
+        } else {
+            0.0
+        };
+        let mut turn = Turn {
+            part: part.min(self.fate.0).max(self.part),
+            hits_limit: false,
+        };
         if self.needs > self.limit {
-            turn = Turn { part: self.part, hits_limit: true };
+            turn = Turn {
+                part: self.part,
+                hits_limit: true,
+            };
         } else if self.growth > 0.0 {
             let hit = self.part + (self.limit - self.needs) / self.growth;
             if hit < turn.part {
-                turn = Turn { part: hit, hits_limit: true };
+                turn = Turn {
+                    part: hit,
+                    hits_limit: true,
+                };
             }
         }
         self.turn = turn;

@@ -140,12 +140,23 @@ impl<'a> Checker<'a> {
         match action {
             Action::Start(start) => self.started(start, now),
             Action::Stop { attempt } => self.stopped(*attempt, now),
-            Action::Relieve { relief, kind: ReliefKind::Freeze, attempts } => {
+            Action::Relieve {
+                relief,
+                kind: ReliefKind::Freeze,
+                attempts,
+            } => {
                 for attempt in attempts {
                     self.freezes.insert(*relief, *attempt);
                 }
-                if attempts.iter().any(|attempt| !self.runs.contains_key(attempt)) {
-                    self.tell(now, Kind::Senseless, "an attempt that does not run is to be frozen".to_owned());
+                if attempts
+                    .iter()
+                    .any(|attempt| !self.runs.contains_key(attempt))
+                {
+                    self.tell(
+                        now,
+                        Kind::Senseless,
+                        "an attempt that does not run is to be frozen".to_owned(),
+                    );
                 }
             }
             Action::Thaw { attempt } => {
@@ -155,7 +166,11 @@ impl<'a> Checker<'a> {
             }
             Action::Finish { job, .. } => {
                 if self.state(*job) & (SUBMITTED | FINAL) != SUBMITTED {
-                    self.tell(now, Kind::Twice, format!("{job} came to its end twice, or was never submitted"));
+                    self.tell(
+                        now,
+                        Kind::Twice,
+                        format!("{job} came to its end twice, or was never submitted"),
+                    );
                 }
                 self.mark(*job, FINAL);
             }
@@ -167,7 +182,14 @@ impl<'a> Checker<'a> {
     /// The kernel killed.
     pub fn killed(&mut self, kill: &Kill, now: Duration) {
         let wanted = format_bytes(kill.wanted_bytes);
-        self.tell(now, Kind::MachineFull, format!("{} wanted at once, the kernel killed {}", wanted, kill.attempt));
+        self.tell(
+            now,
+            Kind::MachineFull,
+            format!(
+                "{} wanted at once, the kernel killed {}",
+                wanted, kill.attempt
+            ),
+        );
     }
 
     /// The run is over by itself: every job must have its end.
@@ -179,7 +201,11 @@ impl<'a> Checker<'a> {
                     0 => "was never started",
                     _ => "never came to its end",
                 };
-                self.tell(now, Kind::Starved, format!("{} {what}", JobId(index as u64)));
+                self.tell(
+                    now,
+                    Kind::Starved,
+                    format!("{} {what}", JobId(index as u64)),
+                );
             }
         }
     }
@@ -213,12 +239,23 @@ impl<'a> Checker<'a> {
     /// For children: all, less what stays free, less what others use or what is set aside for them.
     fn budget(&self, total: u64, others: u64) -> u64 {
         let share = |for_others: bool| -> u64 {
-            let reserves = self.policy.reserves.iter().filter(|reserve| reserve.for_others == for_others);
+            let reserves = self
+                .policy
+                .reserves
+                .iter()
+                .filter(|reserve| reserve.for_others == for_others);
             reserves
-                .map(|reserve| reserve.share.resolve(total).min(reserve.at_most.unwrap_or(u64::MAX)))
+                .map(|reserve| {
+                    reserve
+                        .share
+                        .resolve(total)
+                        .min(reserve.at_most.unwrap_or(u64::MAX))
+                })
                 .sum()
         };
-        let budget = total.saturating_sub(share(false)).saturating_sub(share(true).max(others));
+        let budget = total
+            .saturating_sub(share(false))
+            .saturating_sub(share(true).max(others));
         budget.min(self.settings.memory_bytes.unwrap_or(u64::MAX))
     }
 
@@ -233,14 +270,25 @@ impl<'a> Checker<'a> {
         }
         for attempt in late {
             let allowed = self.policy.relief.freeze_at_most.as_secs_f64();
-            self.tell(now, Kind::FrozenLong, format!("{attempt} is frozen for more than {allowed} s"));
+            self.tell(
+                now,
+                Kind::FrozenLong,
+                format!("{attempt} is frozen for more than {allowed} s"),
+            );
         }
     }
 
     fn started(&mut self, start: &Start, now: Duration) {
         let state = self.state(start.job);
         if state & (SUBMITTED | RUNNING | FINAL) != SUBMITTED {
-            self.tell(now, Kind::Twice, format!("{} was started while it ran, after its end, or unknown", start.job));
+            self.tell(
+                now,
+                Kind::Twice,
+                format!(
+                    "{} was started while it ran, after its end, or unknown",
+                    start.job
+                ),
+            );
         }
         self.mark(start.job, STARTED | RUNNING);
         let run = Run {
@@ -253,40 +301,71 @@ impl<'a> Checker<'a> {
             told: false,
         };
         if self.runs.insert(start.attempt, run).is_some() {
-            self.tell(now, Kind::Senseless, format!("{} was started twice", start.attempt));
+            self.tell(
+                now,
+                Kind::Senseless,
+                format!("{} was started twice", start.attempt),
+            );
         }
         let reserved: u64 = self.runs.values().map(|run| run.reserved_bytes).sum();
         if reserved > self.budget_bytes.saturating_add(ROUNDING) {
             let (reserved, budget) = (format_bytes(reserved), format_bytes(self.budget_bytes));
-            self.tell(now, Kind::OverBudget, format!("{}: {reserved} reserved of {budget}", start.attempt));
+            self.tell(
+                now,
+                Kind::OverBudget,
+                format!("{}: {reserved} reserved of {budget}", start.attempt),
+            );
         }
         self.check_workers(start, now);
     }
 
     fn check_workers(&mut self, start: &Start, now: Duration) {
-        let Some(stage) = self.policy.stages.get(self.stage) else { return };
+        let Some(stage) = self.policy.stages.get(self.stage) else {
+            return;
+        };
         let by_stage = match (stage.workers, self.base()) {
             (share, Some(base)) => Some(share.of(base)),
             (Share::Percent(0) | Share::Count(0), None) => Some(0),
             (Share::Count(count), None) => Some(count),
             (Share::Percent(_), None) => None,
         };
-        let lifted = stage.after_relief.as_ref().is_some_and(|after| after.even_above.is_some());
+        let lifted = stage
+            .after_relief
+            .as_ref()
+            .is_some_and(|after| after.even_above.is_some());
         let allowed = match (by_stage, self.sequential) {
             (Some(0), Some(workers)) if lifted => Some(workers),
             (by_stage, Some(workers)) => Some(by_stage.map_or(workers, |most| most.min(workers))),
             (by_stage, None) => by_stage,
         };
-        let going = self.runs.values().filter(|run| run.frozen_since.is_none() && !run.stopping).count();
+        let going = self
+            .runs
+            .values()
+            .filter(|run| run.frozen_since.is_none() && !run.stopping)
+            .count();
         let level = stage.level;
         if allowed == Some(0) {
-            self.tell(now, Kind::StartedPaused, format!("{} at level {level}, where nothing may start", start.attempt));
+            self.tell(
+                now,
+                Kind::StartedPaused,
+                format!(
+                    "{} at level {level}, where nothing may start",
+                    start.attempt
+                ),
+            );
         } else if let Some(allowed) = allowed.filter(|allowed| going > *allowed as usize) {
-            let text = format!("{} is the {going}. at once, level {level} allows {allowed}", start.attempt);
+            let text = format!(
+                "{} is the {going}. at once, level {level} allows {allowed}",
+                start.attempt
+            );
             self.tell(now, Kind::TooManyWorkers, text);
         }
         if self.breaker_open && self.probe != Some(start.job) {
-            self.tell(now, Kind::StartedPaused, format!("{} while the breaker is open", start.attempt));
+            self.tell(
+                now,
+                Kind::StartedPaused,
+                format!("{} while the breaker is open", start.attempt),
+            );
         }
     }
 
@@ -299,9 +378,16 @@ impl<'a> Checker<'a> {
     }
 
     fn stopped(&mut self, attempt: AttemptId, now: Duration) {
-        let others = self.runs.iter().any(|(id, run)| *id != attempt && !run.stopping);
+        let others = self
+            .runs
+            .iter()
+            .any(|(id, run)| *id != attempt && !run.stopping);
         match self.runs.get_mut(&attempt) {
-            None => self.tell(now, Kind::Senseless, format!("{attempt} is to be stopped and does not run")),
+            None => self.tell(
+                now,
+                Kind::Senseless,
+                format!("{attempt} is to be stopped and does not run"),
+            ),
             Some(run) => {
                 run.stopping = true;
                 run.frozen_since = None;
@@ -351,17 +437,27 @@ impl<'a> Checker<'a> {
     }
 
     fn state(&self, job: JobId) -> u8 {
-        usize::try_from(job.0).ok().and_then(|index| self.jobs.get(index)).copied().unwrap_or(0)
+        usize::try_from(job.0)
+            .ok()
+            .and_then(|index| self.jobs.get(index))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn mark(&mut self, job: JobId, bits: u8) {
-        if let Some(state) = usize::try_from(job.0).ok().and_then(|index| self.jobs.get_mut(index)) {
+        if let Some(state) = usize::try_from(job.0)
+            .ok()
+            .and_then(|index| self.jobs.get_mut(index))
+        {
             *state |= bits;
         }
     }
 
     fn unmark(&mut self, job: JobId, bits: u8) {
-        if let Some(state) = usize::try_from(job.0).ok().and_then(|index| self.jobs.get_mut(index)) {
+        if let Some(state) = usize::try_from(job.0)
+            .ok()
+            .and_then(|index| self.jobs.get_mut(index))
+        {
             *state &= !bits;
         }
     }
@@ -369,7 +465,11 @@ impl<'a> Checker<'a> {
     fn tell(&mut self, now: Duration, kind: Kind, text: String) {
         self.count += 1;
         if self.violations.len() < MOST_TOLD {
-            self.violations.push(Violation { at: now.as_secs_f64(), kind, text });
+            self.violations.push(Violation {
+                at: now.as_secs_f64(),
+                kind,
+                text,
+            });
         }
     }
 }
@@ -389,7 +489,9 @@ impl Measures {
     fn not_below(&self, enter: &Thresholds) -> bool {
         let above = |threshold: Option<Size>, value: u64, whole: u64| match threshold {
             None => false,
-            Some(Size::Percent(percent)) => value as f64 * 100.0 / whole.max(1) as f64 >= percent - self.margin,
+            Some(Size::Percent(percent)) => {
+                value as f64 * 100.0 / whole.max(1) as f64 >= percent - self.margin
+            }
             Some(Size::Bytes(bytes)) => value as f64 >= bytes as f64 * (1.0 - self.margin / 100.0),
         };
         let available = self.total_bytes.saturating_sub(self.used_bytes);
@@ -398,12 +500,16 @@ impl Measures {
             Some(Size::Percent(percent)) => {
                 available as f64 * 100.0 / self.total_bytes.max(1) as f64 <= percent + self.margin
             }
-            Some(Size::Bytes(bytes)) => available as f64 <= bytes as f64 * (1.0 + self.margin / 100.0),
+            Some(Size::Bytes(bytes)) => {
+                available as f64 <= bytes as f64 * (1.0 + self.margin / 100.0)
+            }
         };
         above(enter.used, self.used_bytes, self.total_bytes)
             || above(enter.children, self.needs_bytes, self.budget_bytes)
             || scarce
-            || enter.slice.is_some_and(|percent| self.slice >= percent - self.margin)
+            || enter
+                .slice
+                .is_some_and(|percent| self.slice >= percent - self.margin)
     }
 }
 

@@ -149,7 +149,10 @@ const BUDGET_PART: f64 = 0.005;
 impl Range {
     /// One number.
     pub fn exactly(number: u64) -> Range {
-        Range { least: number, most: number }
+        Range {
+            least: number,
+            most: number,
+        }
     }
 
     fn holds(self, number: u64) -> bool {
@@ -168,8 +171,15 @@ impl FromStr for Range {
                 .map_err(|_| format!("`{text}` is no whole number")),
         };
         let range = match text.split_once("..") {
-            None => Range::exactly(text.trim().parse().map_err(|_| format!("`{text}` is no whole number"))?),
-            Some((least, most)) => Range { least: number(least, 0)?, most: number(most, u64::MAX)? },
+            None => Range::exactly(
+                text.trim()
+                    .parse()
+                    .map_err(|_| format!("`{text}` is no whole number"))?,
+            ),
+            Some((least, most)) => Range {
+                least: number(least, 0)?,
+                most: number(most, u64::MAX)?,
+            },
         };
         if range.least > range.most {
             return Err(format!("`{text}` holds no number"));
@@ -199,7 +209,10 @@ struct Compare<'a> {
 impl Compare<'_> {
     fn fail(&mut self, what: &str, expected: impl fmt::Display, found: impl fmt::Display) {
         let text = format!("{}: {what} is {found}, expected {expected}", self.place);
-        self.unmet.push(Unmet { line: self.line, text });
+        self.unmet.push(Unmet {
+            line: self.line,
+            text,
+        });
     }
 
     fn range(&mut self, what: &str, expected: Option<Range>, found: Option<u64>) {
@@ -213,7 +226,11 @@ impl Compare<'_> {
 
     fn at_most(&mut self, what: &str, most: Option<Duration>, found: Duration) {
         if let Some(most) = most.filter(|most| found > *most) {
-            self.fail(what, format!("at most {:.1} s", most.as_secs_f64()), format!("{:.1} s", found.as_secs_f64()));
+            self.fail(
+                what,
+                format!("at most {:.1} s", most.as_secs_f64()),
+                format!("{:.1} s", found.as_secs_f64()),
+            );
         }
     }
 }
@@ -222,11 +239,19 @@ impl Row {
     /// Compares with what there is; `before` is what there was at the row before.
     pub fn check(&self, now: &View, before: &View, unmet: &mut Vec<Unmet>) {
         let place = format!("at {:.1} s", self.at.as_secs_f64());
-        let mut compare = Compare { line: self.line, place, unmet };
+        let mut compare = Compare {
+            line: self.line,
+            place,
+            unmet,
+        };
         if let Some(used) = self.used
             && (used - now.used).abs() > USED_POINTS
         {
-            compare.fail("memory in use", format!("{used} %"), format!("{:.1} %", now.used));
+            compare.fail(
+                "memory in use",
+                format!("{used} %"),
+                format!("{:.1} %", now.used),
+            );
         }
         if let Some(level) = self.level
             && level != now.level
@@ -234,17 +259,37 @@ impl Row {
             compare.fail("the level", level, now.level);
         }
         compare.range("the stage", self.stage, Some(now.stage as u64));
-        compare.range("the number of running attempts", self.running, Some(now.running as u64));
-        compare.range("the number of frozen attempts", self.frozen, Some(now.frozen as u64));
+        compare.range(
+            "the number of running attempts",
+            self.running,
+            Some(now.running as u64),
+        );
+        compare.range(
+            "the number of frozen attempts",
+            self.frozen,
+            Some(now.frozen as u64),
+        );
         compare.range("the number of waiting jobs", self.queued, Some(now.queued));
-        compare.range("the number of new starts", self.starts, Some(now.starts - before.starts));
+        compare.range(
+            "the number of new starts",
+            self.starts,
+            Some(now.starts - before.starts),
+        );
         compare.range("the batch", self.batch, now.batch.map(u64::from));
-        compare.range("the rank of the profile", self.rank, now.rank.map(u64::from));
+        compare.range(
+            "the rank of the profile",
+            self.rank,
+            now.rank.map(u64::from),
+        );
         if let Some(segment) = self.segment
             && now.segment != Some(segment)
         {
             let found = now.segment.unwrap_or_default().as_secs_f64();
-            compare.fail("the segment length", format!("{} s", segment.as_secs_f64()), format!("{found} s"));
+            compare.fail(
+                "the segment length",
+                format!("{} s", segment.as_secs_f64()),
+                format!("{found} s"),
+            );
         }
         if let Some(budget) = self.budget_bytes {
             let found = now.budget_bytes.unwrap_or(0);
@@ -258,20 +303,56 @@ impl Row {
 impl End {
     /// Compares with how the run ended.
     pub fn check(&self, counts: &Counts, total_bytes: u64, unmet: &mut Vec<Unmet>) {
-        let mut compare = Compare { line: self.line, place: "at the end".to_owned(), unmet };
+        let mut compare = Compare {
+            line: self.line,
+            place: "at the end".to_owned(),
+            unmet,
+        };
         compare.range("the number of done jobs", self.done, Some(counts.done));
-        compare.range("the number of failed jobs", self.failed, Some(counts.failed));
-        compare.range("the number of jobs out of memory", self.out_of_memory, Some(counts.out_of_memory));
-        compare.range("the number of unfinished jobs", self.unfinished, Some(counts.unfinished()));
-        compare.range("the number of attempts", self.attempts, Some(counts.attempts));
-        compare.range("the number of attempts that met their limit", self.ooms, Some(counts.ooms));
-        compare.range("the number of stopped attempts", self.stops, Some(counts.stops));
-        compare.range("the most running attempts", self.most_running, Some(counts.most_running));
+        compare.range(
+            "the number of failed jobs",
+            self.failed,
+            Some(counts.failed),
+        );
+        compare.range(
+            "the number of jobs out of memory",
+            self.out_of_memory,
+            Some(counts.out_of_memory),
+        );
+        compare.range(
+            "the number of unfinished jobs",
+            self.unfinished,
+            Some(counts.unfinished()),
+        );
+        compare.range(
+            "the number of attempts",
+            self.attempts,
+            Some(counts.attempts),
+        );
+        compare.range(
+            "the number of attempts that met their limit",
+            self.ooms,
+            Some(counts.ooms),
+        );
+        compare.range(
+            "the number of stopped attempts",
+            self.stops,
+            Some(counts.stops),
+        );
+        compare.range(
+            "the most running attempts",
+            self.most_running,
+            Some(counts.most_running),
+        );
         compare.at_most("the longest wait", self.longest_wait, counts.longest_wait);
         compare.at_most("the makespan", self.makespan, counts.makespan);
         let peak = counts.peak_used_bytes as f64 * 100.0 / total_bytes.max(1) as f64;
         if let Some(most) = self.peak_used.filter(|most| peak > *most) {
-            compare.fail("the peak of memory in use", format!("at most {most} %"), format!("{peak:.1} %"));
+            compare.fail(
+                "the peak of memory in use",
+                format!("at most {most} %"),
+                format!("{peak:.1} %"),
+            );
         }
     }
 }
@@ -285,7 +366,12 @@ impl Said {
     /// Compares with how often it was made.
     pub fn check(&self, times: u64, unmet: &mut Vec<Unmet>) {
         let place = format!("decisions with `{}`", self.has);
-        Compare { line: self.line, place, unmet }.range("their number", Some(self.times), Some(times));
+        Compare {
+            line: self.line,
+            place,
+            unmet,
+        }
+        .range("their number", Some(self.times), Some(times));
     }
 }
 
@@ -334,7 +420,13 @@ mod tests {
         let mut unmet = Vec::new();
         row.check(&met, &met, &mut unmet);
         assert_eq!(unmet, []);
-        let missed = View { used: 70.6, running: 2, starts: 8, batch: None, ..met };
+        let missed = View {
+            used: 70.6,
+            running: 2,
+            starts: 8,
+            batch: None,
+            ..met
+        };
         row.check(&missed, &met, &mut unmet);
         let texts: Vec<_> = unmet.iter().map(|unmet| unmet.text.as_str()).collect();
         assert_eq!(

@@ -81,7 +81,10 @@ impl<'a> Tally<'a> {
         let jobs = scenario.jobs();
         Tally {
             scenario,
-            counts: Counts { jobs, ..Counts::default() },
+            counts: Counts {
+                jobs,
+                ..Counts::default()
+            },
             started: vec![false; usize::try_from(jobs).unwrap_or(0)],
         }
     }
@@ -105,7 +108,9 @@ impl<'a> Tally<'a> {
         match action {
             Action::Start(start) => {
                 self.counts.attempts += 1;
-                let started = usize::try_from(start.job.0).ok().and_then(|index| self.started.get_mut(index));
+                let started = usize::try_from(start.job.0)
+                    .ok()
+                    .and_then(|index| self.started.get_mut(index));
                 if started.is_some_and(|started| !std::mem::replace(started, true)) {
                     let wait = now.saturating_sub(self.scenario.arrival(start.job));
                     self.counts.longest_wait = self.counts.longest_wait.max(wait);
@@ -236,9 +241,13 @@ impl<'a> Story<'a> {
     /// What the core is told.
     pub fn event(&mut self, event: &Event, now: Duration) {
         if let Event::Ended { attempt, end } = event
-            && let Some(bar) = self.open.remove(attempt).and_then(|index| self.bars.get_mut(index))
+            && let Some(bar) = self
+                .open
+                .remove(attempt)
+                .and_then(|index| self.bars.get_mut(index))
         {
-            (bar.until, bar.outcome, bar.success) = (Some(now.as_secs_f64()), Some(end.outcome), end.success);
+            (bar.until, bar.outcome, bar.success) =
+                (Some(now.as_secs_f64()), Some(end.outcome), end.success);
         }
     }
 
@@ -296,7 +305,12 @@ impl<'a> Story<'a> {
             Decision::Requeue { .. } | Decision::Finish { .. } | Decision::Memory { .. } => false,
             _ => true,
         };
-        if self.said.is_empty() && self.kept.get(usize::from(notable)).is_some_and(|kept| *kept >= MOST_LINES) {
+        if self.said.is_empty()
+            && self
+                .kept
+                .get(usize::from(notable))
+                .is_some_and(|kept| *kept >= MOST_LINES)
+        {
             // Not even put into words: of a million jobs that is most of the time.
             self.dropped += 1;
             return;
@@ -319,7 +333,11 @@ impl<'a> Story<'a> {
         if let Some((end, _)) = text.char_indices().nth(LONGEST_LINE) {
             text.truncate(end);
         }
-        self.lines.push(Line { at: now.as_secs_f64(), notable, text });
+        self.lines.push(Line {
+            at: now.as_secs_f64(),
+            notable,
+            text,
+        });
     }
 
     fn rank(&self, job: JobId, rung: usize) -> Option<u32> {
@@ -328,7 +346,10 @@ impl<'a> Story<'a> {
     }
 
     fn bar(&self, job: JobId, rung: usize, now: Duration) -> Bar {
-        let group = self.scenario.drawn(job).map_or("", |(group, _)| group.name.as_str());
+        let group = self
+            .scenario
+            .drawn(job)
+            .map_or("", |(group, _)| group.name.as_str());
         Bar {
             job: job.0,
             group: group.chars().take(64).collect(),
@@ -343,7 +364,9 @@ impl<'a> Story<'a> {
     /// Keeps a point; when there are too many, every other one goes into its neighbour.
     fn point(&mut self, point: Point) {
         match self.points.last_mut() {
-            Some(last) if point.at - last.at < self.every || point.at <= last.at => last.join(&point),
+            Some(last) if point.at - last.at < self.every || point.at <= last.at => {
+                last.join(&point)
+            }
             _ => self.points.push(point),
         }
         if self.points.len() > MOST_POINTS {

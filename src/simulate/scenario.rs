@@ -286,7 +286,12 @@ impl Scenario {
 
     /// The name of a group's job.
     pub fn job_id(&self, group: usize, index: u64) -> JobId {
-        let before: u64 = self.groups.iter().take(group).map(|group| group.count).sum();
+        let before: u64 = self
+            .groups
+            .iter()
+            .take(group)
+            .map(|group| group.count)
+            .sum();
         JobId(before + index)
     }
 
@@ -300,7 +305,8 @@ impl Scenario {
             }
             here
         })?;
-        let around_one = |what| 1.0 + group.spread * (2.0 * draw::unit(self.seed, job.0, what) - 1.0);
+        let around_one =
+            |what| 1.0 + group.spread * (2.0 * draw::unit(self.seed, job.0, what) - 1.0);
         let (share, factor) = group.liars;
         let lies = draw::unit(self.seed, job.0, 3) < share;
         let drawn = Drawn {
@@ -342,7 +348,8 @@ impl Scenario {
 
     /// When a job arrives.
     pub fn arrival(&self, job: JobId) -> Duration {
-        self.drawn(job).map_or(Duration::ZERO, |(group, drawn)| group.arrival(drawn.index))
+        self.drawn(job)
+            .map_or(Duration::ZERO, |(group, drawn)| group.arrival(drawn.index))
     }
 
     /// The most that other programs use between two moments, bytes.
@@ -359,7 +366,9 @@ impl Scenario {
     /// What other programs use at a moment, bytes.
     pub fn background_at(&self, at: Duration) -> u64 {
         let next = self.background.partition_point(|point| point.at <= at);
-        let before = next.checked_sub(1).and_then(|index| self.background.get(index));
+        let before = next
+            .checked_sub(1)
+            .and_then(|index| self.background.get(index));
         let bytes = before.map_or(0, |point| point.bytes);
         match self.background.get(next) {
             Some(point) if point.ramp => {
@@ -380,7 +389,13 @@ impl Group {
     }
 
     /// Bytes that a job of it really peaks at on a plan, with a batch and a segment length.
-    pub fn peak_bytes(&self, drawn: &Drawn, rung: usize, batch: Option<u32>, segment: Duration) -> u64 {
+    pub fn peak_bytes(
+        &self,
+        drawn: &Drawn,
+        rung: usize,
+        batch: Option<u32>,
+        segment: Duration,
+    ) -> u64 {
         self.memory(drawn, rung, batch, segment)
             .iter()
             .fold(0.0_f64, |most, (_, bytes)| most.max(*bytes)) as u64
@@ -388,17 +403,29 @@ impl Group {
 
     /// How long an attempt of it runs undisturbed.
     pub fn duration(&self, drawn: &Drawn, rung: usize, batch: Option<u32>) -> Duration {
-        let Some(rung) = self.rungs.get(rung) else { return Duration::ZERO };
+        let Some(rung) = self.rungs.get(rung) else {
+            return Duration::ZERO;
+        };
         let batches = match (self.batch, batch) {
-            (Some(rule), Some(batch)) if rule.items > 0 => rule.items.div_ceil(u64::from(batch.max(1))),
+            (Some(rule), Some(batch)) if rule.items > 0 => {
+                rule.items.div_ceil(u64::from(batch.max(1)))
+            }
             _ => 1,
         };
         rung.duration.mul_f64(drawn.duration * batches as f64)
     }
 
     /// Memory over an attempt: bytes at parts of the run, in between evenly. Two points at the same place are a jump.
-    pub fn memory(&self, drawn: &Drawn, rung: usize, batch: Option<u32>, segment: Duration) -> Vec<(f64, f64)> {
-        let Some(plan) = self.rungs.get(rung) else { return vec![(0.0, 0.0), (1.0, 0.0)] };
+    pub fn memory(
+        &self,
+        drawn: &Drawn,
+        rung: usize,
+        batch: Option<u32>,
+        segment: Duration,
+    ) -> Vec<(f64, f64)> {
+        let Some(plan) = self.rungs.get(rung) else {
+            return vec![(0.0, 0.0), (1.0, 0.0)];
+        };
         let peak = plan.peak_bytes as f64 * drawn.peak * drawn.lie;
         let shape = self.shape;
         let base = shape.spike.map_or(peak, |spike| peak * spike.base);
@@ -413,8 +440,8 @@ impl Group {
         }
         points.push((1.0, base));
         let leak = shape.leak_bytes as f64 * self.duration(drawn, rung, batch).as_secs_f64();
-        let items = self.batch.map_or(0.0, |rule| rule.item_bytes as f64)
-            * f64::from(batch.unwrap_or(0));
+        let items =
+            self.batch.map_or(0.0, |rule| rule.item_bytes as f64) * f64::from(batch.unwrap_or(0));
         let segment = self.bytes_per_segment_second as f64 * segment.as_secs_f64();
         for (part, bytes) in &mut points {
             *bytes += leak * *part + (items + segment) * drawn.lie;

@@ -255,9 +255,17 @@ struct Checker<'a> {
 impl Checker<'_> {
     fn scenario(&self, raw: RawScenario) -> Checked<Scenario> {
         let machine = self.machine(raw.machine)?;
-        if raw.workers.as_ref().is_some_and(|workers| workers.value == 0) {
+        if raw
+            .workers
+            .as_ref()
+            .is_some_and(|workers| workers.value == 0)
+        {
             return Err(self
-                .wrong(raw.workers.map_or(Location::UNKNOWN, |at| at.referenced), "workers", "0 lets nothing start")
+                .wrong(
+                    raw.workers.map_or(Location::UNKNOWN, |at| at.referenced),
+                    "workers",
+                    "0 lets nothing start",
+                )
                 .with_hint("leave it out for as many as the policy allows"));
         }
         let jobs_place = raw.jobs.referenced;
@@ -265,9 +273,15 @@ impl Checker<'_> {
         for (index, group) in raw.jobs.value.into_iter().enumerate() {
             groups.push(self.group(index, group, &machine)?);
         }
-        let jobs = groups.iter().fold(0_u64, |sum, group| sum.saturating_add(group.count));
+        let jobs = groups
+            .iter()
+            .fold(0_u64, |sum, group| sum.saturating_add(group.count));
         if jobs == 0 || jobs > MAX_JOBS {
-            return Err(self.wrong(jobs_place, "jobs", format!("{jobs} jobs: from 1 to {MAX_JOBS} can be played")));
+            return Err(self.wrong(
+                jobs_place,
+                "jobs",
+                format!("{jobs} jobs: from 1 to {MAX_JOBS} can be played"),
+            ));
         }
         let policy = if raw.policy.value.contains('\n') {
             PolicyChoice::Inline(raw.policy.value)
@@ -299,19 +313,28 @@ impl Checker<'_> {
 
     fn machine(&self, raw: RawMachine) -> Checked<Machine> {
         let place = raw.memory.referenced;
-        let Some(total_bytes) = self.bytes("memory", Some(raw.memory), 0)?.filter(|bytes| *bytes > 1) else {
+        let Some(total_bytes) = self
+            .bytes("memory", Some(raw.memory), 0)?
+            .filter(|bytes| *bytes > 1)
+        else {
             return Err(self
                 .wrong(place, "memory", "a machine's memory is no percentage")
                 .with_hint("write bytes, such as 128G"));
         };
         if !(1..=4096).contains(&raw.cpus.value) {
-            return Err(self.wrong(raw.cpus.referenced, "cpus", "a machine has 1 to 4096 processors"));
+            return Err(self.wrong(
+                raw.cpus.referenced,
+                "cpus",
+                "a machine has 1 to 4096 processors",
+            ));
         }
         Ok(Machine {
             total_bytes,
             cpus: raw.cpus.value,
             swap_bytes: self.bytes("swap", raw.swap, total_bytes)?.unwrap_or(0),
-            floor_bytes: self.bytes("floor", raw.floor, total_bytes)?.unwrap_or(FLOOR_BYTES),
+            floor_bytes: self
+                .bytes("floor", raw.floor, total_bytes)?
+                .unwrap_or(FLOOR_BYTES),
         })
     }
 
@@ -321,7 +344,9 @@ impl Checker<'_> {
             let (at, used) = (raw.at.referenced, raw.used.referenced);
             let point = Background {
                 at: self.needed_time("at", raw.at)?,
-                bytes: self.bytes("used", Some(raw.used), machine.total_bytes)?.unwrap_or(0),
+                bytes: self
+                    .bytes("used", Some(raw.used), machine.total_bytes)?
+                    .unwrap_or(0),
                 ramp: raw.ramp,
             };
             if points.last().is_some_and(|before| before.at >= point.at) {
@@ -331,7 +356,11 @@ impl Checker<'_> {
             }
             if point.bytes >= machine.total_bytes {
                 return Err(self
-                    .wrong(used, "used", "other programs fill the machine, whatever is done")
+                    .wrong(
+                        used,
+                        "used",
+                        "other programs fill the machine, whatever is done",
+                    )
                     .with_hint("leave some memory to the jobs"));
             }
             points.push(point);
@@ -346,10 +375,18 @@ impl Checker<'_> {
             let percent = |key, value: Option<Spanned<f64>>| match value {
                 None => Ok(0.0),
                 Some(value) if (0.0..=100.0).contains(&value.value) => Ok(value.value),
-                Some(value) => Err(self.wrong(value.referenced, key, "percent of the time go from 0 to 100")),
+                Some(value) => Err(self.wrong(
+                    value.referenced,
+                    key,
+                    "percent of the time go from 0 to 100",
+                )),
             };
             let full = percent("full", raw.full)?;
-            let stall = Stall { at: self.needed_time("at", raw.at)?, some: percent("some", raw.some)?.max(full), full };
+            let stall = Stall {
+                at: self.needed_time("at", raw.at)?,
+                some: percent("some", raw.some)?.max(full),
+                full,
+            };
             if stalls.last().is_some_and(|before| before.at >= stall.at) {
                 return Err(self
                     .wrong(place, "at", "not after the point before it")
@@ -362,15 +399,24 @@ impl Checker<'_> {
 
     fn lost(&self, raw: Vec<RawLost>) -> Checked<Vec<(Duration, Duration)>> {
         raw.into_iter()
-            .map(|raw| Ok((self.needed_time("from", raw.from)?, self.needed_time("until", raw.until)?)))
+            .map(|raw| {
+                Ok((
+                    self.needed_time("from", raw.from)?,
+                    self.needed_time("until", raw.until)?,
+                ))
+            })
             .collect()
     }
 
     fn relief(&self, raw: RawRelief, machine: &Machine) -> Checked<Relief> {
         Ok(Relief {
-            takes: self.time("takes", raw.takes)?.unwrap_or(Duration::from_millis(50)),
+            takes: self
+                .time("takes", raw.takes)?
+                .unwrap_or(Duration::from_millis(50)),
             result: raw.result,
-            gives_bytes: self.bytes("gives", raw.gives, machine.total_bytes)?.unwrap_or(0),
+            gives_bytes: self
+                .bytes("gives", raw.gives, machine.total_bytes)?
+                .unwrap_or(0),
         })
     }
 
@@ -403,8 +449,12 @@ impl Checker<'_> {
             cache_bytes: self.bytes("cache", raw.cache, total)?.unwrap_or(0),
             gives_bytes: self.bytes("gives", raw.gives, total)?,
             batch: self.batch(raw.batch, total)?,
-            bytes_per_segment_second: self.bytes("per_segment_second", raw.per_segment_second, total)?.unwrap_or(0),
-            stops_in: self.time("stops_in", raw.stops_in)?.unwrap_or(Duration::from_millis(200)),
+            bytes_per_segment_second: self
+                .bytes("per_segment_second", raw.per_segment_second, total)?
+                .unwrap_or(0),
+            stops_in: self
+                .time("stops_in", raw.stops_in)?
+                .unwrap_or(Duration::from_millis(200)),
             fault: self.fault(raw.fault)?,
         })
     }
@@ -412,19 +462,31 @@ impl Checker<'_> {
     fn rung(&self, raw: RawRung, total: u64) -> Checked<GroupRung> {
         let cpu_milli = match raw.cpus {
             None => 1000,
-            Some(cpus) if (0.0..=4096.0).contains(&cpus.value) => (cpus.value * 1000.0).round() as u32,
+            Some(cpus) if (0.0..=4096.0).contains(&cpus.value) => {
+                (cpus.value * 1000.0).round() as u32
+            }
             Some(cpus) => {
-                return Err(self.wrong(cpus.referenced, "cpus", "a job keeps 0 to 4096 processors busy"));
+                return Err(self.wrong(
+                    cpus.referenced,
+                    "cpus",
+                    "a job keeps 0 to 4096 processors busy",
+                ));
             }
         };
         let estimate = match raw.estimate {
             None => None,
             Some(word) => Some(match word.value.strip_suffix('%') {
                 Some(percent) => match percent.trim().parse::<f64>() {
-                    Ok(percent) if (1.0..=1000.0).contains(&percent) => Estimate::OfPeak(percent / 100.0),
+                    Ok(percent) if (1.0..=1000.0).contains(&percent) => {
+                        Estimate::OfPeak(percent / 100.0)
+                    }
                     _ => {
                         return Err(self
-                            .wrong(word.referenced, "estimate", format!("`{}` is no part of the peak", word.value))
+                            .wrong(
+                                word.referenced,
+                                "estimate",
+                                format!("`{}` is no part of the peak", word.value),
+                            )
                             .with_hint("write bytes, or 1% to 1000% of the real peak"));
                     }
                 },
@@ -446,7 +508,12 @@ impl Checker<'_> {
         })
     }
 
-    fn shape(&self, ramp: Option<Word>, spike: Option<RawSpike>, leak: Option<Word>) -> Checked<Shape> {
+    fn shape(
+        &self,
+        ramp: Option<Word>,
+        spike: Option<RawSpike>,
+        leak: Option<Word>,
+    ) -> Checked<Shape> {
         let ramp = self.part("ramp", ramp, 1.0)?.unwrap_or(0.0);
         let spike = match spike {
             None => None,
@@ -466,23 +533,43 @@ impl Checker<'_> {
             }
         };
         let leak_bytes = self.bytes("leak", leak, 0)?.unwrap_or(0);
-        Ok(Shape { ramp, spike, leak_bytes })
+        Ok(Shape {
+            ramp,
+            spike,
+            leak_bytes,
+        })
     }
 
     fn liars(&self, raw: Option<RawLiars>) -> Checked<(f64, f64)> {
-        let Some(raw) = raw else { return Ok((0.0, 1.0)) };
+        let Some(raw) = raw else {
+            return Ok((0.0, 1.0));
+        };
         if !(0.01..=1000.0).contains(&raw.factor.value) {
-            return Err(self.wrong(raw.factor.referenced, "factor", "a lie is by a factor of 0.01 to 1000"));
+            return Err(self.wrong(
+                raw.factor.referenced,
+                "factor",
+                "a lie is by a factor of 0.01 to 1000",
+            ));
         }
-        Ok((self.part("share", raw.share, 1.0)?.unwrap_or(1.0), raw.factor.value))
+        Ok((
+            self.part("share", raw.share, 1.0)?.unwrap_or(1.0),
+            raw.factor.value,
+        ))
     }
 
     fn batch(&self, raw: Option<RawBatch>, total: u64) -> Checked<Option<GroupBatch>> {
         let Some(raw) = raw else { return Ok(None) };
-        let range = BatchRange { maximum: raw.maximum.value, minimum: raw.minimum.unwrap_or(1) };
+        let range = BatchRange {
+            maximum: raw.maximum.value,
+            minimum: raw.minimum.unwrap_or(1),
+        };
         if range.minimum == 0 || range.minimum > range.maximum {
             return Err(self
-                .wrong(raw.maximum.referenced, "maximum", "below the minimum, or the minimum is 0")
+                .wrong(
+                    raw.maximum.referenced,
+                    "maximum",
+                    "below the minimum, or the minimum is 0",
+                )
                 .with_hint("a batch has at least one item"));
         }
         Ok(Some(GroupBatch {
@@ -538,8 +625,16 @@ impl Checker<'_> {
             None => End::default(),
             Some(raw) => self.end(raw.referenced.line(), raw.value)?,
         };
-        let decisions = raw.decisions.into_iter().map(|raw| self.said(raw)).collect::<Checked<_>>()?;
-        Ok(Expect { rows, end, decisions })
+        let decisions = raw
+            .decisions
+            .into_iter()
+            .map(|raw| self.said(raw))
+            .collect::<Checked<_>>()?;
+        Ok(Expect {
+            rows,
+            end,
+            decisions,
+        })
     }
 
     fn end(&self, line: u64, raw: RawEnd) -> Checked<End> {
@@ -555,7 +650,9 @@ impl Checker<'_> {
             most_running: self.range("most_running", raw.most_running)?,
             longest_wait: self.time("longest_wait", raw.longest_wait)?,
             makespan: self.time("makespan", raw.makespan)?,
-            peak_used: self.part("peak_used", raw.peak_used, 1.0)?.map(|part| part * 100.0),
+            peak_used: self
+                .part("peak_used", raw.peak_used, 1.0)?
+                .map(|part| part * 100.0),
         })
     }
 
@@ -568,7 +665,10 @@ impl Checker<'_> {
             has: raw.has.value,
             from: self.time("from", raw.from)?.unwrap_or_default(),
             until: self.time("until", raw.until)?.unwrap_or(LONGEST),
-            times: self.range("times", raw.times)?.unwrap_or(Range { least: 1, most: u64::MAX }),
+            times: self.range("times", raw.times)?.unwrap_or(Range {
+                least: 1,
+                most: u64::MAX,
+            }),
         })
     }
 
@@ -584,12 +684,23 @@ impl Checker<'_> {
     /// A part of the whole, written in percent.
     fn part(&self, key: &str, word: Option<Word>, most: f64) -> Checked<Option<f64>> {
         let Some(word) = word else { return Ok(None) };
-        let percent = word.value.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+        let percent = word
+            .value
+            .trim()
+            .strip_suffix('%')
+            .and_then(|number| number.trim().parse::<f64>().ok());
         match percent.map(|percent| percent / 100.0) {
             Some(part) if (0.0..=most).contains(&part) => Ok(Some(part)),
             _ => Err(self
-                .wrong(word.referenced, key, format!("`{}` is no such part", word.value))
-                .with_hint(format!("write a percentage from 0% to {:.0}%", most * 100.0))),
+                .wrong(
+                    word.referenced,
+                    key,
+                    format!("`{}` is no such part", word.value),
+                )
+                .with_hint(format!(
+                    "write a percentage from 0% to {:.0}%",
+                    most * 100.0
+                ))),
         }
     }
 

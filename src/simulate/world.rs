@@ -42,7 +42,11 @@ impl Rules {
         Rules {
             poll: Some(policy.poll.max(Duration::from_millis(1))),
             relief_timeout: policy.relief.timeout,
-            triggers: policy.stages.iter().filter_map(|stage| stage.enter.trigger).collect(),
+            triggers: policy
+                .stages
+                .iter()
+                .filter_map(|stage| stage.enter.trigger)
+                .collect(),
         }
     }
 }
@@ -166,7 +170,11 @@ impl<'a> World<'a> {
             background: 0.0,
             background_slope: 0.0,
             background_next: 0,
-            stall: Stall { at: Duration::ZERO, some: 0.0, full: 0.0 },
+            stall: Stall {
+                at: Duration::ZERO,
+                some: 0.0,
+                full: 0.0,
+            },
             stalled: (0.0, 0.0),
             peak_used: 0.0,
             kills: Vec::new(),
@@ -253,7 +261,11 @@ impl<'a> World<'a> {
         match action {
             Action::Start(start) => self.start(start),
             Action::Stop { attempt } => self.stop(*attempt),
-            Action::Relieve { relief, kind, attempts } => self.relieve(*relief, *kind, attempts),
+            Action::Relieve {
+                relief,
+                kind,
+                attempts,
+            } => self.relieve(*relief, *kind, attempts),
             Action::Thaw { attempt } => {
                 self.change(*attempt, |attempt, service| {
                     // All of it comes back at once: the worst that can happen.
@@ -281,7 +293,11 @@ impl<'a> World<'a> {
 
     fn coming(&mut self) -> Option<(u64, Coming)> {
         while let Some(Reverse((_, _, attempt, generation))) = self.turns.peek() {
-            if self.running.get(attempt).is_some_and(|attempt| attempt.generation == *generation) {
+            if self
+                .running
+                .get(attempt)
+                .is_some_and(|attempt| attempt.generation == *generation)
+            {
                 break;
             }
             self.turns.pop();
@@ -309,16 +325,22 @@ impl<'a> World<'a> {
         match what {
             Coming::Full => {}
             Coming::Turn => {
-                let Some(Reverse((at, _, id, _))) = self.turns.pop() else { return };
+                let Some(Reverse((at, _, id, _))) = self.turns.pop() else {
+                    return;
+                };
                 // The clock is in whole nanoseconds and may be a little ahead.
                 self.service = self.service.max(at.0);
-                let end = self.change(id, |attempt, service| attempt.take_turn(service)).flatten();
+                let end = self
+                    .change(id, |attempt, service| attempt.take_turn(service))
+                    .flatten();
                 if let Some((outcome, success)) = end {
                     self.end(id, outcome, success);
                 }
             }
             Coming::Timer => {
-                let Some(Reverse((_, _, timer))) = self.timers.pop() else { return };
+                let Some(Reverse((_, _, timer))) = self.timers.pop() else {
+                    return;
+                };
                 if !matches!(timer, Timer::Trigger { .. }) {
                     self.pending -= 1;
                 }
@@ -331,7 +353,11 @@ impl<'a> World<'a> {
             Coming::Measure => {
                 self.measure_at = self.rules.poll.map(|poll| self.now + nanos(poll));
                 let now = self.now();
-                let lost = self.scenario.lost_samples.iter().any(|(from, until)| (*from..*until).contains(&now));
+                let lost = self
+                    .scenario
+                    .lost_samples
+                    .iter()
+                    .any(|(from, until)| (*from..*until).contains(&now));
                 if !lost {
                     self.resum();
                     let sample = self.sample();
@@ -352,7 +378,13 @@ impl<'a> World<'a> {
                     && index + 1 < jobs.count
                 {
                     let at = nanos(jobs.arrival(index + 1));
-                    self.set_timer(at, Timer::Arrival { group, index: index + 1 });
+                    self.set_timer(
+                        at,
+                        Timer::Arrival {
+                            group,
+                            index: index + 1,
+                        },
+                    );
                 }
             }
             Timer::Background(index) => {
@@ -367,7 +399,10 @@ impl<'a> World<'a> {
                     self.stall = *stall;
                 }
                 for trigger in 0..self.rules.triggers.len() {
-                    self.timer(Timer::Trigger { trigger, stall: index });
+                    self.timer(Timer::Trigger {
+                        trigger,
+                        stall: index,
+                    });
                 }
             }
             Timer::Trigger { trigger, stall } => self.trigger(trigger, stall),
@@ -378,19 +413,38 @@ impl<'a> World<'a> {
 
     /// Fires a trigger whose window is stalled enough, and again after each window for as long as it is.
     fn trigger(&mut self, index: usize, stall: usize) {
-        let current = self.scenario.stalls.get(stall).is_some_and(|stall| *stall == self.stall);
-        let Some(trigger) = self.rules.triggers.get(index).filter(|_| current) else { return };
-        let percent = if trigger.full { self.stall.full } else { self.stall.some };
+        let current = self
+            .scenario
+            .stalls
+            .get(stall)
+            .is_some_and(|stall| *stall == self.stall);
+        let Some(trigger) = self.rules.triggers.get(index).filter(|_| current) else {
+            return;
+        };
+        let percent = if trigger.full {
+            self.stall.full
+        } else {
+            self.stall.some
+        };
         if trigger.window.as_secs_f64() * percent / 100.0 >= trigger.stall.as_secs_f64() {
-            self.ready.push_back(Event::Triggered { full: trigger.full });
+            self.ready
+                .push_back(Event::Triggered { full: trigger.full });
             self.measure_at = self.measure_at.map(|_| self.now);
             let again = self.now + nanos(trigger.window).max(1);
-            self.set_timer(again, Timer::Trigger { trigger: index, stall });
+            self.set_timer(
+                again,
+                Timer::Trigger {
+                    trigger: index,
+                    stall,
+                },
+            );
         }
     }
 
     fn start(&mut self, start: &Start) {
-        let Some((group, drawn)) = self.scenario.drawn(start.job) else { return };
+        let Some((group, drawn)) = self.scenario.drawn(start.job) else {
+            return;
+        };
         let earlier = if group.fault.is_some() {
             let made = self.made.entry(start.job).or_insert(0);
             *made += 1;
@@ -398,9 +452,20 @@ impl<'a> World<'a> {
         } else {
             0
         };
-        if group.fault_of(&drawn, earlier).is_some_and(|fault| fault.kind == FaultKind::Start) {
-            let end = End { outcome: Outcome::Exited, success: false, peak_bytes: 0, cpu: Duration::ZERO };
-            self.ready.push_back(Event::Ended { attempt: start.attempt, end });
+        if group
+            .fault_of(&drawn, earlier)
+            .is_some_and(|fault| fault.kind == FaultKind::Start)
+        {
+            let end = End {
+                outcome: Outcome::Exited,
+                success: false,
+                peak_bytes: 0,
+                cpu: Duration::ZERO,
+            };
+            self.ready.push_back(Event::Ended {
+                attempt: start.attempt,
+                end,
+            });
             return;
         }
         let attempt = Attempt::new(group, drawn, start, earlier, self.service);
@@ -410,8 +475,12 @@ impl<'a> World<'a> {
     }
 
     fn stop(&mut self, id: AttemptId) {
-        let Some(attempt) = self.running.get(&id).filter(|attempt| !attempt.stopping) else { return };
-        let takes = self.group(attempt).map_or(KILLED_AFTER, |group| group.stops_in.min(KILLED_AFTER));
+        let Some(attempt) = self.running.get(&id).filter(|attempt| !attempt.stopping) else {
+            return;
+        };
+        let takes = self
+            .group(attempt)
+            .map_or(KILLED_AFTER, |group| group.stops_in.min(KILLED_AFTER));
         self.change(id, |attempt, service| {
             attempt.swapped = 0.0;
             attempt.set(false, true, service);
@@ -424,13 +493,16 @@ impl<'a> World<'a> {
         let timeout = self.rules.relief_timeout;
         let in_time = does.takes <= timeout && does.result != ReliefResult::Hangs;
         let works = in_time && does.result == ReliefResult::Works;
-        self.reliefs.insert(relief, (kind, attempts.to_vec(), works));
+        self.reliefs
+            .insert(relief, (kind, attempts.to_vec(), works));
         let takes = if in_time { does.takes } else { timeout };
         self.set_timer(self.now + nanos(takes), Timer::Relieved(relief));
     }
 
     fn relieved(&mut self, relief: ReliefId) {
-        let Some((kind, attempts, works)) = self.reliefs.remove(&relief) else { return };
+        let Some((kind, attempts, works)) = self.reliefs.remove(&relief) else {
+            return;
+        };
         if works {
             for attempt in &attempts {
                 self.relieve_attempt(kind, *attempt);
@@ -438,11 +510,20 @@ impl<'a> World<'a> {
             self.background = (self.background - self.relief(kind).gives_bytes as f64).max(0.0);
             self.head_for_background();
         }
-        self.ready.push_back(Event::Relieved { relief, done: works });
+        self.ready.push_back(Event::Relieved {
+            relief,
+            done: works,
+        });
     }
 
     fn relieve_attempt(&mut self, kind: ReliefKind, id: AttemptId) {
-        let Some(group) = self.running.get(&id).and_then(|attempt| self.group(attempt)) else { return };
+        let Some(group) = self
+            .running
+            .get(&id)
+            .and_then(|attempt| self.group(attempt))
+        else {
+            return;
+        };
         let gives = group.gives_bytes.unwrap_or(0) as f64;
         let swap_free = self.swap_free();
         self.change(id, |attempt, service| match kind {
@@ -459,7 +540,9 @@ impl<'a> World<'a> {
 
     /// Ends an attempt, if it is still there.
     fn end(&mut self, id: AttemptId, outcome: Outcome, success: bool) {
-        let Some(mut attempt) = self.running.remove(&id) else { return };
+        let Some(mut attempt) = self.running.remove(&id) else {
+            return;
+        };
         self.sums.take(&attempt, self.service);
         attempt.set(attempt.frozen, attempt.stopping, self.service);
         let end = End {
@@ -475,7 +558,11 @@ impl<'a> World<'a> {
     }
 
     /// Changes an attempt; the sums and what is foreseen follow.
-    fn change<R>(&mut self, id: AttemptId, change: impl FnOnce(&mut Attempt, f64) -> R) -> Option<R> {
+    fn change<R>(
+        &mut self,
+        id: AttemptId,
+        change: impl FnOnce(&mut Attempt, f64) -> R,
+    ) -> Option<R> {
         let attempt = self.running.get_mut(&id)?;
         self.sums.take(attempt, self.service);
         let result = change(attempt, self.service);
@@ -497,7 +584,8 @@ impl<'a> World<'a> {
     fn foresee_at(&mut self, id: AttemptId, (turn, generation): (Option<f64>, u32)) {
         if let Some(turn) = turn {
             self.order += 1;
-            self.turns.push(Reverse((Service(turn), self.order, id, generation)));
+            self.turns
+                .push(Reverse((Service(turn), self.order, id, generation)));
         }
     }
 
@@ -528,7 +616,11 @@ impl<'a> World<'a> {
         self.background_slope = match self.scenario.background.get(self.background_next) {
             Some(point) if point.ramp => {
                 let seconds = nanos(point.at).saturating_sub(self.now) as f64 / 1e9;
-                if seconds > 0.0 { (point.bytes as f64 - self.background) / seconds } else { 0.0 }
+                if seconds > 0.0 {
+                    (point.bytes as f64 - self.background) / seconds
+                } else {
+                    0.0
+                }
             }
             _ => 0.0,
         };
@@ -588,15 +680,26 @@ impl<'a> World<'a> {
         self.peak_used = self.peak_used.max(self.wanted());
         while self.wanted() > self.total() + self.swap_left() + 0.5 {
             let service = self.service;
-            let resident = |attempt: &Attempt| attempt.needs_at(service) + attempt.cache - attempt.swapped;
-            let largest = self.running.iter().max_by(|(_, a), (_, b)| resident(a).total_cmp(&resident(b)));
+            let resident =
+                |attempt: &Attempt| attempt.needs_at(service) + attempt.cache - attempt.swapped;
+            let largest = self
+                .running
+                .iter()
+                .max_by(|(_, a), (_, b)| resident(a).total_cmp(&resident(b)));
             let Some((&attempt, _)) = largest else { break };
-            self.kills.push(Kill { attempt, wanted_bytes: self.wanted() as u64 });
+            self.kills.push(Kill {
+                attempt,
+                wanted_bytes: self.wanted() as u64,
+            });
             self.end(attempt, Outcome::Pressure, false);
         }
         let cpus = f64::from(self.scenario.machine.cpus) * 1000.0;
         let share = (cpus / (self.sums.cpu_milli as f64).max(1.0)).min(1.0);
-        self.rate = if self.overflow() > 0.0 { share * THRASHING } else { share };
+        self.rate = if self.overflow() > 0.0 {
+            share * THRASHING
+        } else {
+            share
+        };
     }
 
     fn resum(&mut self) {
@@ -619,7 +722,11 @@ impl<'a> World<'a> {
             swap_free_bytes: self.swap_free() as u64,
             some_total: Some(Duration::from_secs_f64(self.stalled.0)),
             full_total: Some(Duration::from_secs_f64(self.stalled.1)),
-            attempts: self.running.iter().map(|(id, attempt)| (*id, usage(attempt))).collect(),
+            attempts: self
+                .running
+                .iter()
+                .map(|(id, attempt)| (*id, usage(attempt)))
+                .collect(),
         }
     }
 }
@@ -627,13 +734,21 @@ impl<'a> World<'a> {
 impl Sums {
     fn add(&mut self, attempt: &Attempt, service: f64) {
         self.count(attempt, service, 1.0);
-        self.cpu_milli += if attempt.runs() { u64::from(attempt.cpu_milli) } else { 0 };
+        self.cpu_milli += if attempt.runs() {
+            u64::from(attempt.cpu_milli)
+        } else {
+            0
+        };
         self.frozen += usize::from(attempt.frozen);
     }
 
     fn take(&mut self, attempt: &Attempt, service: f64) {
         self.count(attempt, service, -1.0);
-        let cpu = if attempt.runs() { u64::from(attempt.cpu_milli) } else { 0 };
+        let cpu = if attempt.runs() {
+            u64::from(attempt.cpu_milli)
+        } else {
+            0
+        };
         self.cpu_milli = self.cpu_milli.saturating_sub(cpu);
         self.frozen = self.frozen.saturating_sub(usize::from(attempt.frozen));
     }

@@ -8,44 +8,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use nix::sys::signal::Signal;
-use support::{eventually, ffmpeg, ffprobe, ffwarden, names, reported, unique};
-use tempfile::TempDir;
+use support::{eventually, ffprobe, ffwarden, names, reported, unique};
 
-/// A short clip with video and audio; made once for all tests of this file.
+/// A short clip with video and audio.
 fn clip() -> &'static Path {
-    static CLIP: OnceLock<(TempDir, std::path::PathBuf)> = OnceLock::new();
-    let (_, path) = CLIP.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let video = "testsrc2=size=320x180:rate=25";
-        ffmpeg(
-            &[
-                "-f",
-                "lavfi",
-                "-i",
-                video,
-                "-f",
-                "lavfi",
-                "-i",
-                "sine",
-                "-t",
-                "2",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-c:a",
-                "aac",
-                "clip.mov",
-            ],
-            dir.path(),
-        );
-        let path = dir.path().join("clip.mov");
-        (dir, path)
-    });
-    path
+    support::clip("320x180", "2", true)
 }
 
 fn words(options: &[&str], input: &Path, rest: &[&str]) -> Vec<OsString> {

@@ -6,27 +6,15 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::{ffmpeg, ffwarden, names, reported};
+use support::{ffwarden, names, reported};
 
 fn material() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let video = "testsrc2=size=640x360:rate=25";
-    ffmpeg(
-        &[
-            "-f",
-            "lavfi",
-            "-i",
-            video,
-            "-t",
-            "1",
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "in.mov",
-        ],
-        dir.path(),
-    );
+    std::fs::copy(
+        support::clip("640x360", "1", false),
+        dir.path().join("in.mov"),
+    )
+    .unwrap();
     dir
 }
 

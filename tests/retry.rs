@@ -4,40 +4,15 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use support::{ffmpeg, ffprobe, names, reported};
-use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
 
 /// 720p, long enough to fill every lookahead.
 fn clip() -> &'static Path {
-    static CLIP: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = CLIP.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let video = "testsrc2=size=1280x720:rate=25";
-        ffmpeg(
-            &[
-                "-f",
-                "lavfi",
-                "-i",
-                video,
-                "-t",
-                "4",
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "clip.mov",
-            ],
-            dir.path(),
-        );
-        let path = dir.path().join("clip.mov");
-        (dir, path)
-    });
-    path
+    support::clip("1280x720", "4", false)
 }
 
 fn encode(options: &[&str], rest: &[&str]) -> Vec<String> {

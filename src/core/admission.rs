@@ -9,8 +9,9 @@ use super::action::{Action, Start};
 use super::breaker::Admits;
 use super::decision::Decision;
 use super::job::JobId;
+use super::lives::Job;
 use super::running::{Running, most_bytes};
-use super::state::{Job, State};
+use super::state::State;
 use crate::config::policy::{BaseWorkers, Ceiling, Share};
 
 /// Waiting jobs behind the head that are looked at.

@@ -7,6 +7,7 @@
 //!
 //! - [`event`], [`action`], [`decision`], [`job`]: the words that the core and its shells exchange
 //! - [`state`]: the state of jobs and memory, and `step`
+//! - `lives`: a job from its submission over its attempts to its one end
 //! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
 //! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
 //! - `pressure`: relief, its judgement, and stopping a [`victim`]
@@ -25,6 +26,7 @@ pub mod job;
 pub mod ladder;
 pub mod learn;
 pub mod level;
+mod lives;
 pub mod poll;
 mod pressure;
 #[cfg(test)]

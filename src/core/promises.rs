@@ -7,11 +7,13 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::action::{Action, Start};
+use super::decision::Decision;
 use super::event::{Event, Sample, Use};
 use super::fixtures::*;
 use super::job::{AttemptId, JobId, JobSpec};
 use super::ladder::Outcome;
 use super::state::{State, step};
+use crate::config::policy::Policy;
 
 /// A job of the small world: what it says, what it takes, how long it runs.
 #[derive(Debug, Clone)]
@@ -48,8 +50,19 @@ fn made() -> impl Strategy<Value = Made> {
 /// Plays jobs and other programs' memory (MiB, one value for each ten seconds; later ones are the last) on a machine
 /// of 2000 MiB. Returns all that was said and done.
 fn play(jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
+    play_under(policy(), jobs, others)
+}
+
+/// The same under a policy that never leaves its first stage.
+fn play_calm(jobs: &[Made]) -> Vec<(u64, Action)> {
+    let mut calm = policy();
+    calm.stages.truncate(1);
+    play_under(calm, jobs, &[0])
+}
+
+fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
     const TOTAL: u64 = 2000;
-    let mut state = State::new(policy(), settings());
+    let mut state = State::new(policy, settings());
     let mut log = Vec::new();
     let mut finals = BTreeSet::new();
     let mut live: BTreeMap<AttemptId, (Start, u64)> = BTreeMap::new();
@@ -154,6 +167,35 @@ fn play(jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
     );
 }
 
+/// A job of one plan that takes just what it says, for just as long.
+fn honest() -> impl Strategy<Value = Made> {
+    (50u64..1700, 1u64..60).prop_map(|(mib, secs)| Made {
+        spec: JobSpec {
+            expected: Some(Duration::from_secs(secs)),
+            // Memory alone is what they wait for.
+            ..spec(vec![rung(40, mib, 0)])
+        },
+        peak_mib: mib,
+        secs,
+        fails: false,
+    })
+}
+
+/// When a job could start if nothing but what runs now had to end, in seconds.
+fn soonest(now: u64, needs_mib: u64, budget_mib: u64, live: &BTreeMap<JobId, (u64, u64)>) -> u64 {
+    let mut ends: Vec<(u64, u64)> = live.values().copied().collect();
+    ends.sort_unstable();
+    let mut free = budget_mib - ends.iter().map(|(_, mib)| mib).sum::<u64>();
+    let mut at = now;
+    for (until, mib) in ends {
+        if needs_mib <= free {
+            break;
+        }
+        (at, free) = (until, free + mib);
+    }
+    at
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
@@ -168,6 +210,31 @@ proptest! {
         others.push(300);
         let log = play(&jobs, &others);
         prop_assert_eq!(play(&jobs, &others), log);
+    }
+
+    /// What is at the head of the line starts no later than it would have if nothing had gone before it.
+    #[test]
+    fn the_head_of_the_line_is_never_delayed(jobs in proptest::collection::vec(honest(), 2..40)) {
+        let mut live: BTreeMap<JobId, (u64, u64)> = BTreeMap::new();
+        let mut promised: BTreeMap<JobId, u64> = BTreeMap::new();
+        // 2000 MiB less a tenth; nothing ever leaves normal, for the other programs take nothing.
+        for (now, action) in play_calm(&jobs) {
+            live.retain(|_, (until, _)| *until > now);
+            match action {
+                Action::Note(Decision::Start { overtakes: Some(head), .. }) => {
+                    let needs = jobs[head.0 as usize].peak_mib;
+                    promised.entry(head).or_insert_with(|| soonest(now, needs, 1800, &live));
+                }
+                Action::Start(start) => {
+                    let made = &jobs[start.job.0 as usize];
+                    if let Some(by) = promised.remove(&start.job) {
+                        prop_assert!(now <= by, "{} at {} instead of {}", start.job, now, by);
+                    }
+                    live.insert(start.job, (now + made.secs, made.peak_mib));
+                }
+                _ => {}
+            }
+        }
     }
 
     #[test]

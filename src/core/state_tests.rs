@@ -7,6 +7,8 @@ use crate::config::size::Size;
 use crate::core::ReliefId;
 use crate::core::action::Start;
 use crate::core::event::Use;
+use crate::core::job::JobSpec;
+use crate::core::ladder::Outcome;
 
 #[test]
 fn nothing_starts_before_memory_was_seen_and_all_that_fits_after() {

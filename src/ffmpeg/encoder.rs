@@ -182,14 +182,19 @@ impl Family {
         }
     }
 
-    /// What the encoder uses for a parameter under a preset and tune, if it is known.
-    pub fn default_param(self, key: &str, preset: &str, tune: &str) -> Option<u32> {
+    /// Lookahead, reference frames and B-frames of a preset by its place, where the encoder has presets.
+    pub fn preset_params(self, rank: usize) -> Option<[u32; 3]> {
         let table = match self {
             Self::X264 => &X264_PRESETS,
             Self::X265 => &X265_PRESETS,
             Self::Unthreaded | Self::Other => return None,
         };
-        let [lookahead, refs, bframes] = table[preset_rank(preset)?];
+        table.get(rank).copied()
+    }
+
+    /// What the encoder uses for a parameter under a preset and tune, if it is known.
+    pub fn default_param(self, key: &str, preset: &str, tune: &str) -> Option<u32> {
+        let [lookahead, refs, bframes] = self.preset_params(preset_rank(preset)?)?;
         let tuned = |name: &str| {
             tune.split([',', '.', '/', '-', '+'])
                 .any(|part| part == name)

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// A run of ffwarden to be set up. Containment is the fallback unless said otherwise, so that a test means the
@@ -224,6 +225,33 @@ pub fn ffmpeg(args: &[&str], dir: &Path) {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// A moving test picture `WIDTHxHEIGHT` of so many seconds at 25 frames a second, with a tone if asked for: made
+/// once per process.
+pub fn clip(size: &str, seconds: &str, tone: bool) -> &'static Path {
+    static CLIP: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = CLIP.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let video = format!("testsrc2=size={size}:rate=25");
+        let mut words = vec!["-f", "lavfi", "-i", &video];
+        if tone {
+            words.extend(["-f", "lavfi", "-i", "sine", "-c:a", "aac"]);
+        }
+        words.extend([
+            "-t",
+            seconds,
+            "-c:v",
+            "libx264",
+            "-preset",
+            "ultrafast",
+            "clip.mov",
+        ]);
+        ffmpeg(&words, dir.path());
+        let path = dir.path().join("clip.mov");
+        (dir, path)
+    });
+    path
 }
 
 /// What ffprobe says of one entry of a file, one value per line.

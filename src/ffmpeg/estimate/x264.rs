@@ -7,6 +7,7 @@
 
 use super::frame::Chroma;
 use super::{Lookup, MIB};
+use crate::ffmpeg::encoder::{Family, preset_rank};
 
 /// Coefficient of the waiting source frames.
 const SOURCE_FRAMES: f64 = 0.989;
@@ -60,29 +61,15 @@ pub struct X264 {
     pub frames: Option<u64>,
 }
 
-/// (name, lookahead, ref, bframes, subme, mbtree): x264's own presets.
-const PRESETS: [(&str, u32, u32, u32, u32, bool); 10] = [
-    ("ultrafast", 0, 1, 0, 0, false),
-    ("superfast", 0, 1, 3, 1, false),
-    ("veryfast", 10, 1, 3, 2, true),
-    ("faster", 20, 2, 3, 4, true),
-    ("fast", 30, 2, 3, 6, true),
-    ("medium", 40, 3, 3, 7, true),
-    ("slow", 50, 5, 3, 8, true),
-    ("slower", 60, 8, 3, 9, true),
-    ("veryslow", 60, 16, 8, 10, true),
-    ("placebo", 60, 16, 16, 11, true),
-];
+/// `subme` of each preset, the lightest first (x264's `common/base.c`, `param_apply_preset`).
+const SUBME: [u32; 10] = [0, 1, 2, 4, 6, 7, 8, 9, 10, 11];
 
 impl X264 {
     /// A preset by name or by number (0 is ultrafast); None when x264 has no such preset.
     pub fn preset(name: &str, width: u32, height: u32) -> Option<Self> {
-        let by_number = name
-            .parse::<usize>()
-            .ok()
-            .and_then(|number| PRESETS.get(number));
-        let found = by_number.or_else(|| PRESETS.iter().find(|row| row.0 == name))?;
-        let &(_, lookahead, refs, bframes, subme, mbtree) = found;
+        let rank = preset_rank(name)?;
+        let [lookahead, refs, bframes] = Family::X264.preset_params(rank)?;
+        let subme = SUBME[rank];
         Some(Self {
             width,
             height,
@@ -95,7 +82,7 @@ impl X264 {
             bframes,
             b_pyramid: true,
             sliced: false,
-            mbtree,
+            mbtree: lookahead > 0,
             vbv: false,
             subme,
             keyint: 250,

@@ -7,6 +7,7 @@
 
 use super::frame::Chroma;
 use super::{Lookup, MIB};
+use crate::ffmpeg::encoder::{Family, preset_rank};
 
 /// Coefficient of the pictures in the lookahead.
 const LOOKAHEAD_PICTURES: f64 = 0.891;
@@ -50,29 +51,15 @@ pub struct X265 {
     pub frames: Option<u64>,
 }
 
-/// (name, lookahead, bframes, ref, ctu): x265's own presets.
-const PRESETS: [(&str, u32, u32, u32, u32); 10] = [
-    ("ultrafast", 5, 3, 1, 32),
-    ("superfast", 10, 3, 1, 32),
-    ("veryfast", 15, 4, 2, 64),
-    ("faster", 15, 4, 2, 64),
-    ("fast", 15, 4, 3, 64),
-    ("medium", 20, 4, 3, 64),
-    ("slow", 25, 4, 4, 64),
-    ("slower", 40, 8, 5, 64),
-    ("veryslow", 40, 8, 5, 64),
-    ("placebo", 60, 8, 5, 64),
-];
+/// The first preset with coding tree units of 64 pixels; those before it have 32.
+const FIRST_WITH_CTU_64: usize = 2;
 
 impl X265 {
     /// A preset by name or by number (0 is ultrafast); None when x265 has no such preset.
     pub fn preset(name: &str, width: u32, height: u32) -> Option<Self> {
-        let by_number = name
-            .parse::<usize>()
-            .ok()
-            .and_then(|number| PRESETS.get(number));
-        let found = by_number.or_else(|| PRESETS.iter().find(|row| row.0 == name))?;
-        let &(_, lookahead, bframes, refs, ctu) = found;
+        let rank = preset_rank(name)?;
+        let [lookahead, refs, bframes] = Family::X265.preset_params(rank)?;
+        let ctu = if rank < FIRST_WITH_CTU_64 { 32 } else { 64 };
         Some(Self {
             width,
             height,

@@ -94,6 +94,7 @@ impl Attempt {
             },
         };
         attempt.foresee();
+        attempt.peak = attempt.needs;
         attempt
     }
 
@@ -237,6 +238,8 @@ impl Attempt {
             hits_limit: false,
         };
         if self.needs > self.limit {
+            // It does not get there: the kernel is in the way.
+            self.needs = self.limit;
             turn = Turn {
                 part: self.part,
                 hits_limit: true,

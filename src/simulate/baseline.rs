@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::record::{Counts, Tally};
-use super::scenario::Scenario;
+use super::scenario::{Group, Scenario};
 use super::world::{Next, Rules, World};
 use crate::config::policy::Policy;
 use crate::core::ladder::{GiveUp, Outcome};
@@ -46,8 +46,10 @@ pub struct Baseline {
 
 /// Static numbers above this are not tried.
 const MOST_WORKERS: u32 = 64;
-/// A run that takes this many times the work of all jobs one after the other stands still.
-const PATIENCE: u32 = 20;
+/// A run that takes this many times the work of all jobs one after the other goes round in circles.
+const PATIENCE: u32 = 10;
+/// What waits of a policy may add up to between the last jobs.
+const LONGEST_WAITS: Duration = Duration::from_secs(2 * 3600);
 /// Jobs that the oracle looks at, the longest first, when something has ended.
 const ORACLE_DEPTH: usize = 512;
 
@@ -73,34 +75,32 @@ pub fn all(scenario: &Scenario, policy: &Policy) -> Baselines {
     }
 }
 
-/// The work of all jobs one after the other on their first plans, with the time until the last arrives.
-pub fn all_work(scenario: &Scenario) -> Duration {
-    scenario
+/// Virtual time after which a run stands still or goes round in circles: many times what all jobs take one after the
+/// other, after all that happens by itself, and longer than any wait of a policy.
+pub fn patience(scenario: &Scenario) -> Duration {
+    let work = |group: &Group| {
+        let longest = group.rungs.iter().map(|rung| rung.duration).max();
+        let items = group.batch.map_or(1, |batch| batch.items.max(1));
+        let each = longest.unwrap_or_default().as_secs_f64() * items as f64 * 2.0;
+        each * group.count as f64
+    };
+    let all: f64 = scenario.groups.iter().map(work).sum();
+    let last = scenario
         .groups
         .iter()
-        .fold(Duration::from_secs(86_400), |sum, group| {
-            let longest = group
-                .rungs
-                .iter()
-                .map(|rung| rung.duration)
-                .max()
-                .unwrap_or_default();
-            let items = group.batch.map_or(1, |batch| batch.items.max(1));
-            let each = longest
-                .saturating_mul(u32::try_from(items).unwrap_or(u32::MAX))
-                .saturating_mul(2);
-            let all = u32::try_from(group.count)
-                .map_or(Duration::MAX, |count| each.saturating_mul(count));
-            sum.saturating_add(all)
-                .saturating_add(group.arrival(group.count))
-        })
+        .map(|group| group.arrival(group.count));
+    let points = scenario.background.iter().map(|point| point.at);
+    let stalls = scenario.stalls.iter().map(|stall| stall.at);
+    let last = last.chain(points).chain(stalls).max().unwrap_or_default();
+    let work = Duration::try_from_secs_f64(all * f64::from(PATIENCE)).unwrap_or(LONGEST);
+    (last + LONGEST_WAITS).saturating_add(work).min(LONGEST)
 }
 
 fn play(scenario: &Scenario, policy: &Policy, workers: Option<u32>) -> Baseline {
     let mut world = World::new(scenario, Rules::default());
     let mut tally = Tally::new(scenario);
     let mut decider = Decider::new(scenario, policy, workers);
-    let end = all_work(scenario).saturating_mul(PATIENCE).min(LONGEST);
+    let end = patience(scenario);
     while tally.counts.finished() < tally.counts.jobs && world.is_moving() {
         let Next::Event(event) = world.next(end) else {
             break;

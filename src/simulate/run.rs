@@ -23,9 +23,6 @@ pub struct Options {
 
 /// More jobs than this are played without baselines, which take dozens of runs, unless they are asked for.
 pub const MOST_FOR_BASELINES: u64 = 20_000;
-/// When nothing has moved for so long nothing will: longer than any wait of a policy.
-const STANDS_STILL: Duration = Duration::from_secs(7200);
-
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Played {
@@ -105,19 +102,12 @@ struct Run<'a> {
     unmet: Vec<Unmet>,
     row: usize,
     before: View,
-    moved_at: Duration,
     patience: Duration,
     cut_off: bool,
 }
 
 impl<'a> Run<'a> {
     fn new(scenario: &'a Scenario, policy: &'a Policy, settings: Settings) -> Run<'a> {
-        let longest = scenario
-            .groups
-            .iter()
-            .flat_map(|group| &group.rungs)
-            .map(|rung| rung.duration)
-            .max();
         Run {
             scenario,
             world: World::new(scenario, Rules::of(policy)),
@@ -127,8 +117,7 @@ impl<'a> Run<'a> {
             unmet: Vec::new(),
             row: 0,
             before: View::default(),
-            moved_at: Duration::ZERO,
-            patience: STANDS_STILL + longest.unwrap_or_default().saturating_mul(100),
+            patience: baseline::patience(scenario),
             cut_off: false,
         }
     }
@@ -139,12 +128,8 @@ impl<'a> Run<'a> {
             if row.is_none() && self.is_over() {
                 break;
             }
-            let stop = [row.map(|row| row.at), self.scenario.until];
-            let stop = stop
-                .into_iter()
-                .flatten()
-                .min()
-                .unwrap_or(self.moved_at + self.patience);
+            let until = self.scenario.until.unwrap_or(self.patience);
+            let stop = row.map_or(until, |row| row.at.min(until));
             match self.world.next(stop) {
                 Next::Event(event) => self.tell(event, step),
                 Next::Quiet if row.is_some_and(|row| row.at <= stop) => self.check_row(),
@@ -159,16 +144,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// All jobs have their end, or nothing moves any more.
+    /// All jobs have their end.
     fn is_over(&self) -> bool {
         let counts = &self.tally.counts;
-        let still = self.world.now() > self.moved_at + STANDS_STILL && !self.world.is_moving();
-        counts.finished() >= counts.jobs && self.world.running() == 0 || still
+        counts.finished() >= counts.jobs && self.world.running() == 0
     }
 
     fn tell(&mut self, event: Event, step: &mut dyn FnMut(Event, Duration) -> Vec<Action>) {
         let now = self.world.now();
-        let moves = matches!(event, Event::Submitted { .. } | Event::Ended { .. });
         self.checker.event(&event, now);
         self.tally.event(&event);
         self.story.event(&event, now);
@@ -178,13 +161,6 @@ impl<'a> Run<'a> {
             self.tally.action(action, now);
             self.story.action(action, now);
             self.world.carry_out(action);
-        }
-        if moves
-            || actions
-                .iter()
-                .any(|action| matches!(action, Action::Start(_)))
-        {
-            self.moved_at = now;
         }
         for kill in self.world.take_kills() {
             self.checker.killed(&kill, now);

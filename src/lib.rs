@@ -5,21 +5,25 @@
 //! -> [`slice`](mod@slice) -> [`child`] -> outcome -> done, or a lighter attempt.
 //!
 //! - [`cli`]: the command line; one file per verb
-//! - [`config`]: sizes and profiles: YAML in, checked values out
+//! - [`config`]: sizes, profiles and policies: YAML in, checked values out
 //! - [`ffmpeg`]: the typed command line, its rewriting, probing, the memory estimate, its outputs, its progress
 //! - [`core`]: PURE decisions: the budget, which profile fits, what follows a failed attempt
 //! - [`memory`]: what the machine and each process tree use
 //! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
+//! - [`engine`]: many jobs at once: the loop around the core, its children and threads
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
+//! - [`batch`]: many inputs for one command: placeholders, lists, logs, the journal of what is done, progress lines
 //! - [`report`]: what a run did, as JSON
 //! - [`simulate`]: a virtual machine and clock that plays scenarios against the core
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
+pub mod batch;
 pub mod child;
 pub mod cli;
 pub mod config;
 pub mod core;
+pub mod engine;
 pub mod ffmpeg;
 pub mod job;
 pub mod memory;

@@ -50,8 +50,16 @@ pub struct Exec<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The same cgroup's `cgroup.procs`, open for writing: used where clone3 is not to be had.
     pub cgroup_procs: Option<BorrowedFd<'a>>,
+    /// The environment as `NAME=value`; none is our own.
+    pub env: Option<Vec<CString>>,
+    /// What becomes its stdin, stdout and stderr; each above 2. None leaves it ours.
+    pub stdio: Option<[BorrowedFd<'a>; 3]>,
+    /// It leads a process group of its own, which the terminal's signals do not reach.
+    pub own_group: bool,
     /// RLIMIT_DATA, bytes per process.
     pub rlimit_data: Option<u64>,
+    /// RLIMIT_NOFILE, soft: what it was before we raised ours.
+    pub rlimit_nofile: Option<u64>,
     /// Written to `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<CString>,
     /// A descriptor that stays open across exec under its own number.
@@ -67,6 +75,10 @@ pub struct Exec<'a> {
 pub fn spawn(exec: &Exec<'_>) -> io::Result<Pid> {
     let mut argv: Vec<*const libc::c_char> = exec.argv.iter().map(|arg| arg.as_ptr()).collect();
     argv.push(std::ptr::null());
+    let env: Option<Vec<*const libc::c_char>> = exec.env.as_ref().map(|env| {
+        let words = env.iter().map(|word| word.as_ptr());
+        words.chain([std::ptr::null()]).collect()
+    });
     let (failure_read, failure_write) = cloexec_pipe()?;
     let parent = nix::unistd::getpid();
 
@@ -91,6 +103,7 @@ pub fn spawn(exec: &Exec<'_>) -> io::Result<Pid> {
                 become_child(
                     exec,
                     &argv,
+                    env.as_deref(),
                     by_clone3,
                     parent,
                     &before,
@@ -162,6 +175,7 @@ fn clone_into(_cgroup: BorrowedFd<'_>) -> io::Result<libc::pid_t> {
 unsafe fn become_child(
     exec: &Exec<'_>,
     argv: &[*const libc::c_char],
+    env: Option<&[*const libc::c_char]>,
     by_clone3: bool,
     parent: Pid,
     mask: &SigSet,
@@ -216,11 +230,31 @@ unsafe fn become_child(
                 fail(io_errno());
             }
         }
+        if let Some(soft) = exec.rlimit_nofile {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+                limit.rlim_cur = (soft as libc::rlim_t).min(limit.rlim_max);
+                libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+            }
+        }
+        if exec.own_group && libc::setpgid(0, 0) != 0 {
+            fail(io_errno());
+        }
+        if let Some(fds) = &exec.stdio {
+            for (number, fd) in fds.iter().enumerate() {
+                if libc::dup2(fd.as_raw_fd(), number as libc::c_int) == -1 {
+                    fail(io_errno());
+                }
+            }
+        }
         if let Some(fd) = exec.keep_fd {
             libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, 0);
         }
         libc::sigprocmask(libc::SIG_SETMASK, mask.as_ref(), std::ptr::null_mut());
-        libc::execv(exec.path.as_ptr(), argv.as_ptr());
+        match env {
+            Some(env) => libc::execve(exec.path.as_ptr(), argv.as_ptr(), env.as_ptr()),
+            None => libc::execv(exec.path.as_ptr(), argv.as_ptr()),
+        };
         fail(io_errno())
     }
 }
@@ -283,7 +317,14 @@ pub struct Reaped {
     pub max_rss_bytes: u64,
 }
 
-/// Reaps one child that has ended, if any has; never blocks.
+/// Children of the calling thread alone: what another thread has started (ffprobe) is that thread's to wait for.
+/// Orphans fall to the main thread.
+#[cfg(target_os = "linux")]
+const OWN: libc::c_int = libc::__WNOTHREAD;
+#[cfg(not(target_os = "linux"))]
+const OWN: libc::c_int = 0;
+
+/// Reaps one child of this thread that has ended, if any has; never blocks.
 ///
 /// # Errors
 /// None is expected but `ECHILD`, which is given as `Ok(None)`.
@@ -292,7 +333,7 @@ pub fn reap_one() -> io::Result<Option<Reaped>> {
         let mut status = 0;
         // SAFETY: rusage is plain data; wait4 fills both.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage) };
+        let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG | OWN, &raw mut usage) };
         if pid == 0 {
             return Ok(None);
         }

@@ -1,8 +1,8 @@
 //! Starting a program: found in `PATH` as execvp(3) does, born in its slice, named by a pidfd.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,35 @@ pub struct Launch {
     pub argv: Vec<OsString>,
     /// A descriptor that the child inherits under its own number.
     pub keep_fd: Option<OwnedFd>,
+    /// What sets it apart from us; none shares our standard streams, process group and environment.
+    pub apart: Option<Apart>,
+}
+
+/// A child that runs beside others, with nothing of the terminal.
+#[derive(Debug)]
+pub struct Apart {
+    /// Its stdin, stdout and stderr. It leads a process group of its own.
+    pub stdio: [OwnedFd; 3],
+    /// Added to our environment, in place of what has the same name.
+    pub env: Vec<(OsString, OsString)>,
+    /// Its soft limit of open files, where ours was raised.
+    pub open_files: Option<u64>,
+}
+
+impl Apart {
+    /// Our environment with the additions, as the kernel wants it.
+    fn environment(&self) -> io::Result<Vec<CString>> {
+        let added = |name: &OsString| self.env.iter().any(|(known, _)| known == name);
+        let kept = std::env::vars_os().filter(|(name, _)| !added(name));
+        kept.chain(self.env.iter().cloned())
+            .map(|(name, value)| {
+                let mut word = name.into_encoded_bytes();
+                word.push(b'=');
+                word.extend_from_slice(value.as_bytes());
+                sys::c_string(&word)
+            })
+            .collect()
+    }
 }
 
 /// Where and under which limits it starts.
@@ -129,7 +158,7 @@ const OOM_SCORE_STEP: i32 = 100;
 
 /// A child's `oom_score_adj`: above the supervisor's own and never below zero. An inherited -900 would keep the
 /// kernel from enforcing the child's limit.
-fn oom_score_adj() -> Option<std::ffi::CString> {
+fn oom_score_adj() -> Option<CString> {
     let own: i32 = std::fs::read_to_string("/proc/self/oom_score_adj")
         .ok()?
         .trim()
@@ -144,7 +173,6 @@ fn oom_score_adj() -> Option<std::ffi::CString> {
 /// # Errors
 /// [`LaunchError`]: not executable when the kernel refused the file, else what the OS said.
 pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, LaunchError> {
-    use std::os::fd::AsFd;
     let os_error = |source: io::Error| LaunchError::Os {
         path: launch.path.clone(),
         source,
@@ -159,12 +187,20 @@ pub fn spawn(launch: &Launch, placement: &Placement<'_>) -> Result<Process, Laun
         .into_iter()
         .filter(|signal| !sys::is_ignored(*signal))
         .collect();
+    let environment = launch.apart.as_ref().map(Apart::environment);
     let exec = sys::Exec {
         path: sys::c_string(launch.path.as_os_str().as_bytes()).map_err(os_error)?,
         argv: words.map_err(os_error)?,
         cgroup: placement.cgroup,
         cgroup_procs: placement.cgroup_procs,
+        env: environment.transpose().map_err(os_error)?,
+        stdio: launch
+            .apart
+            .as_ref()
+            .map(|apart| apart.stdio.each_ref().map(AsFd::as_fd)),
+        own_group: launch.apart.is_some(),
         rlimit_data: placement.rlimit_data,
+        rlimit_nofile: launch.apart.as_ref().and_then(|apart| apart.open_files),
         oom_score_adj: oom_score_adj(),
         keep_fd: launch.keep_fd.as_ref().map(AsFd::as_fd),
         handled: &handled,

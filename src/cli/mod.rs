@@ -2,6 +2,7 @@
 //! that `core` or `job` could.
 
 pub mod args;
+mod batch;
 mod doctor;
 mod plan;
 mod policy;
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 
 use crate::job::verdict::Verdict;
 use args::{Cli, Verb};
+pub use batch::{log_level, wants_color};
 
 /// Runs the verb that was typed.
 ///
@@ -22,6 +24,10 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.verb {
         Verb::Run(verb) => run::run(&cli.options.overridden_by(verb.options), verb.command),
         Verb::Prefix(command) => run::run(&cli.options, command),
+        Verb::Batch(verb) => {
+            let options = cli.options.overridden_by(verb.options.clone());
+            batch::batch(&options, *verb)
+        }
         Verb::Plan(verb) => plan::plan(
             &cli.options.overridden_by(verb.options),
             verb.command,

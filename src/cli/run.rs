@@ -6,14 +6,12 @@
 use std::ffi::OsString;
 
 use super::args::Options;
-use crate::child::LaunchError;
 use crate::config::size::format_bytes;
 use crate::core::ladder::Outcome;
 use crate::job::guard::{GuardLink, Side, split};
-use crate::job::verdict::{FAILED, NOT_EXECUTABLE, NOT_FOUND, Verdict};
+use crate::job::verdict::{FAILED, Verdict};
 use crate::job::{self, Finished, Job, JobError, Request};
 use crate::report::{ContainmentReport, Report};
-use crate::slice::SliceError;
 use crate::slice::detect::Container;
 
 /// Runs the command; in the guard, returns how ffwarden is to end.
@@ -33,19 +31,23 @@ pub fn run(options: &Options, command: Vec<OsString>) -> anyhow::Result<Verdict>
     }
 }
 
+/// What a scope of ours is called.
+pub fn scope_name() -> String {
+    // A PID comes back while a scope of that name may still be there; the time does not.
+    let moment = std::time::UNIX_EPOCH
+        .elapsed()
+        .unwrap_or_default()
+        .as_millis();
+    format!("ffwarden-{}-{moment:x}", std::process::id())
+}
+
 fn supervise(
     options: &Options,
     command: Vec<OsString>,
     guard: &mut GuardLink,
 ) -> anyhow::Result<Verdict> {
     let request = options.request();
-    // A PID comes back while a scope of that name may still be there; the time does not.
-    let moment = std::time::UNIX_EPOCH
-        .elapsed()
-        .unwrap_or_default()
-        .as_millis();
-    let name = format!("ffwarden-{}-{moment:x}", std::process::id());
-    let mut container = Container::open(&name, options.containment)?;
+    let mut container = Container::open(&scope_name(), options.containment)?;
     log::debug!(
         "{} slice: {}",
         container.containment(),
@@ -136,21 +138,8 @@ fn conclude(job: &Job, finished: &Finished) {
 
 /// The exit code of a failure, by env(1)'s rules.
 fn exit_for(error: &anyhow::Error) -> Verdict {
-    let launch = error.chain().find_map(|cause| {
-        cause
-            .downcast_ref::<LaunchError>()
-            .or_else(|| match cause.downcast_ref::<JobError>() {
-                Some(JobError::Launch(launch) | JobError::Slice(SliceError::Launch(launch))) => {
-                    Some(launch)
-                }
-                _ => None,
-            })
-    });
-    Verdict::Exit(match launch {
-        Some(LaunchError::NotFound(_)) => NOT_FOUND,
-        Some(LaunchError::NotExecutable { .. }) => NOT_EXECUTABLE,
-        _ => FAILED,
-    })
+    let job = error.downcast_ref::<JobError>();
+    Verdict::Exit(job.map_or(FAILED, JobError::exit_code))
 }
 
 impl Options {

@@ -108,7 +108,7 @@ impl ContentError {
         let line_key = usize::try_from(line)
             .ok()
             .and_then(|line| text.lines().nth(line.checked_sub(1)?))
-            .and_then(key_of);
+            .and_then(|line| key_before(line, column).or_else(|| key_of(line)));
         let (key, problem, hint) = match error {
             YamlError::SerdeUnknownField {
                 field, expected, ..
@@ -190,6 +190,16 @@ fn distance(from: &str, to: &str) -> usize {
     rows[from.len()][to.len()]
 }
 
+/// The key that a value at a column belongs to: the last one before it, as a line may hold several.
+fn key_before(line: &str, column: u64) -> Option<String> {
+    let length = usize::try_from(column).ok()?.checked_sub(1)?;
+    let before: String = line.chars().take(length).collect();
+    let (keys, _) = before.rsplit_once(": ")?;
+    let from = keys.rfind([' ', '{', ',']).map_or(0, |at| at + 1);
+    key_of(&format!("{}:", &keys[from..]))
+}
+
+/// The first key of a line.
 fn key_of(line: &str) -> Option<String> {
     let (key, _) = line.trim_start_matches([' ', '-', '{']).split_once(':')?;
     let key = key.trim();
@@ -212,6 +222,18 @@ mod tests {
         assert_eq!(nearest("param", &known), Some("params"));
         assert_eq!(nearest("colour", &known), None);
         assert_eq!(nearest("m", &known), None);
+    }
+
+    #[test]
+    fn a_value_belongs_to_the_last_key_before_it() {
+        let line = "  - {name: a, share: 10%, for: other}";
+        let key = |column| key_before(line, column);
+        assert_eq!(key(32).as_deref(), Some("for"));
+        assert_eq!(key(22).as_deref(), Some("share"));
+        assert_eq!(key(12).as_deref(), Some("name"));
+        assert_eq!(key(6), None);
+        assert_eq!(key_before("relief: [a, b]", 13).as_deref(), Some("relief"));
+        assert_eq!(key_before("ü: ü", 99).as_deref(), None);
     }
 
     #[test]

@@ -4,8 +4,6 @@ pub mod error;
 pub mod files;
 pub mod policies;
 pub mod policy;
-mod policy_stages;
-mod policy_values;
 mod policy_yaml;
 pub mod profile;
 mod profile_yaml;

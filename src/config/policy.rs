@@ -156,6 +156,14 @@ impl Share {
             Share::Count(count) => count.min(base),
         }
     }
+
+    /// Items at once: no fewer than the minimum, or none at all.
+    pub fn batch(self, range: BatchRange) -> u32 {
+        match self.of(range.maximum) {
+            0 => 0,
+            share => share.max(range.minimum),
+        }
+    }
 }
 
 /// A band of memory pressure and what is done in it.
@@ -345,9 +353,8 @@ pub struct LargeFile {
 }
 
 #[cfg(test)]
-#[path = "policy_tests.rs"]
-mod tests;
-
+mod mistakes_tests;
 #[cfg(test)]
-#[path = "policy_shipped_tests.rs"]
 mod shipped_tests;
+#[cfg(test)]
+mod tests;

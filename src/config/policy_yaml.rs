@@ -1,11 +1,20 @@
-//! The YAML of a policy, as it is written, and the checks that make a [`Policy`] of it. Pure. Levels are checked in
-//! `policy_stages`, single values in `policy_values`.
+//! The YAML of a policy, as it is written, and the checks that make a [`Policy`] of it. Pure.
+//!
+//! - `raw`: what may be written
+//! - `defaults`: what holds where nothing is written
+//! - `values`: reading single values
+//! - `stages`, `enter`, `ceiling`: the levels, when they are entered, how heavy a profile they allow; everything else is
+//!   checked here
+
+mod ceiling;
+mod defaults;
+mod enter;
+mod raw;
+mod stages;
+mod values;
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-use serde::Deserialize;
-use serde_yaml::Spanned;
 
 use super::error::ContentError;
 use super::files::Kind;
@@ -13,42 +22,15 @@ use super::policy::{
     Backoff, BaseWorkers, BatchRange, BreakerRules, Ceiling, LargeFile, Level, Policy, ReliefRules,
     Reserve, SegmentRange, Stage,
 };
-use super::policy_stages::{Bases, RawStage, StageChecker};
-use super::policy_values::{Reader, Text};
 use super::profile::{Origin, Profiles};
 use super::size::Size;
+use raw::{
+    RawBackoff, RawBatch, RawBreaker, RawLargeFile, RawRelief, RawReserve, RawSegment, RawWhom,
+};
+use stages::{Bases, StageChecker};
+use values::{Reader, Text};
 
-/// What holds where a policy does not say: the numbers of the policy `default`, whose comments say where they come
-/// from.
-mod defaults {
-    use super::{Backoff, BatchRange, Duration, SegmentRange};
-
-    pub const RESERVE_PERCENT: f64 = 10.0;
-    pub const CPU_PERCENT: u32 = 100;
-    pub const MARGIN: f64 = 5.0;
-    pub const HOLD: Duration = Duration::from_secs(10);
-    pub const GRACE: Duration = Duration::from_secs(2);
-    pub const POLL: Duration = Duration::from_secs(2);
-    pub const RELIEF_TIMEOUT: Duration = Duration::from_secs(5);
-    pub const HELPED_POINTS: u32 = 2;
-    pub const FREEZE_AT_MOST: Duration = Duration::from_secs(60);
-    pub const BREAKER_ENDS: u32 = 3;
-    pub const BREAKER_WITHIN: Duration = Duration::from_secs(60);
-    pub const BREAKER_FIRST: Duration = Duration::from_secs(5);
-    pub const BREAKER_LONGEST: Duration = Duration::from_secs(300);
-    pub const BACKOFF: Backoff = Backoff {
-        first: Duration::from_secs(2),
-        longest: Duration::from_secs(60),
-    };
-    pub const BATCH: BatchRange = BatchRange {
-        maximum: 8,
-        minimum: 1,
-    };
-    pub const SEGMENT: SegmentRange = SegmentRange {
-        length: Duration::from_secs(300),
-        minimum: Duration::from_secs(30),
-    };
-}
+pub(super) use raw::RawPolicy;
 
 /// More jobs, items or ends than this is a typing error.
 const MANY: u32 = 10_000;
@@ -64,101 +46,6 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
-
-/// A policy as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RawPolicy {
-    name: Text,
-    #[serde(default)]
-    summary: String,
-    reserves: Option<Vec<RawReserve>>,
-    workers: Option<Text>,
-    memory_per_job: Option<Text>,
-    cpu: Option<Text>,
-    margin: Option<Text>,
-    hold: Option<Text>,
-    grace: Option<Text>,
-    poll: Option<Text>,
-    #[serde(default)]
-    relief: RawRelief,
-    #[serde(default)]
-    breaker: RawBreaker,
-    #[serde(default)]
-    backoff: RawBackoff,
-    #[serde(default)]
-    batch: RawBatch,
-    #[serde(default)]
-    segment: RawSegment,
-    #[serde(default)]
-    large_files: Vec<RawLargeFile>,
-    report_every: Option<Text>,
-    levels: Spanned<Vec<RawStage>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawReserve {
-    name: String,
-    share: Text,
-    at_most: Option<Text>,
-    #[serde(rename = "for")]
-    whom: Option<RawWhom>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum RawWhom {
-    Others,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawRelief {
-    signal: Option<Text>,
-    command: Option<Spanned<Vec<String>>>,
-    timeout: Option<Text>,
-    helped: Option<Text>,
-    freeze_at_most: Option<Text>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawBreaker {
-    ends: Option<Text>,
-    within: Option<Text>,
-    first: Option<Text>,
-    longest: Option<Text>,
-    opens_at: Option<Spanned<Level>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawBackoff {
-    first: Option<Text>,
-    longest: Option<Text>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawBatch {
-    maximum: Option<Text>,
-    minimum: Option<Text>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct RawSegment {
-    length: Option<Text>,
-    minimum: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawLargeFile {
-    above: Text,
-    profile: Text,
-}
 
 /// Turns what is written into a policy, or says where it is wrong.
 pub(super) struct Checker<'a> {

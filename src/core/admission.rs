@@ -294,10 +294,7 @@ impl State {
             .unwrap_or(wanted)
             .min(most)
             .max(floor);
-        let batch = known
-            .spec
-            .batch
-            .map(|range| share.of(range.maximum).max(range.minimum));
+        let batch = known.spec.batch.map(|range| share.batch(range));
         let running = Running {
             job,
             rung: fit.rung,

@@ -13,6 +13,7 @@
 //! - `pressure`: relief, its judgement, and stopping a [`victim`]
 //! - [`breaker`]: no new work after a storm; [`learn`]: what finished attempts teach
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
+//! - [`outcome`]: what an attempt's end means, for every shell that has real children
 
 pub mod action;
 mod admission;
@@ -27,6 +28,7 @@ pub mod ladder;
 pub mod learn;
 pub mod level;
 mod lives;
+pub mod outcome;
 pub mod poll;
 mod pressure;
 #[cfg(test)]
@@ -35,6 +37,7 @@ mod queue;
 mod running;
 pub mod stall;
 pub mod state;
+pub mod thrash;
 pub mod victim;
 
 pub use action::{Action, ReliefId, Start};

@@ -14,6 +14,9 @@ use crate::config::size::Size;
 
 /// What the shell gets on top of the policy's timeout before a relief is given up without its answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// Relief that did not show at once is looked at once more after this time, or the grace time if that is shorter: a
+/// model runner takes a moment to let go.
+const SHOWS_WITHIN: Duration = Duration::from_secs(1);
 /// When less than this part of all memory is available the kernel's own OOM killer is near: nothing is waited for,
 /// and even the last attempt is stopped, which can be run again.
 const LAST_RESERVE_PART: u64 = 40;
@@ -176,6 +179,13 @@ impl State {
         let wanted = self.measures.total_bytes / 100 * u64::from(self.policy.relief.helped_points);
         let enough = after >= trial.available_bytes.saturating_add(wanted.max(1));
         let helped = done && (enough || !self.is_met());
+        let last_look = looked_after + self.shows_within();
+        if done && !helped && self.measured_at.is_none_or(|at| at < last_look) {
+            if now >= last_look {
+                self.ask_to_measure(now, actions);
+            }
+            return;
+        }
         actions.push(Action::Note(Decision::Relieved {
             kind: trial.kind,
             done,
@@ -188,6 +198,18 @@ impl State {
             (false, true) => usize::MAX,
             (false, false) => trial.index + 1,
         });
+    }
+
+    fn shows_within(&self) -> Duration {
+        SHOWS_WITHIN.min(self.policy.grace)
+    }
+
+    /// When the relief that was carried out is looked at for the last time.
+    pub(super) fn relief_due(&self) -> Option<Duration> {
+        match self.relief.phase {
+            Phase::Looking(_, true, since) => Some(since + self.shows_within()),
+            _ => None,
+        }
     }
 
     fn try_next(&mut self, now: Duration, actions: &mut Vec<Action>) {

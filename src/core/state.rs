@@ -248,10 +248,7 @@ impl State {
             let Some(job) = self.jobs.get(&attempt.job).filter(|job| job.spec.tellable) else {
                 continue;
             };
-            let batch = job
-                .spec
-                .batch
-                .map(|range| share.of(range.maximum).max(range.minimum));
+            let batch = job.spec.batch.map(|range| share.batch(range));
             if batch.is_some() && batch != attempt.batch {
                 attempt.batch = batch;
                 actions.extend(batch.map(|batch| Action::Tell {
@@ -305,7 +302,12 @@ impl State {
 
     fn wake(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let look = self.look_due().filter(|_| self.is_waiting());
-        let times = [look, self.queue.next_time(), self.breaker.next_change()];
+        let times = [
+            look,
+            self.queue.next_time(),
+            self.breaker.next_change(),
+            self.relief_due(),
+        ];
         let at = times.into_iter().flatten().filter(|at| *at > now).min();
         if at.is_some() && at != self.wake {
             actions.extend(at.map(|at| Action::Wake { at }));

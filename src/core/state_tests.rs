@@ -2,7 +2,7 @@
 
 use super::super::fixtures::*;
 use super::*;
-use crate::config::policy::{AfterRelief, BatchRange, ReliefKind};
+use crate::config::policy::{AfterRelief, BatchRange, ReliefKind, Share};
 use crate::config::size::Size;
 use crate::core::ReliefId;
 use crate::core::action::Start;
@@ -294,6 +294,30 @@ fn critical_is_relief_first_then_one_victim_then_a_look() {
 }
 
 #[test]
+fn relief_that_shows_late_is_looked_at_once_more() {
+    for (second_look, helped) in [(300, true), (60, false)] {
+        let mut state = seen(policy(), 1000, 1000);
+        let (started, actions) = critical(&mut state);
+        let (relief, _) = relief_in(&actions).unwrap();
+        step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+        let verdict = |actions: &[Action]| {
+            actions.iter().find_map(|action| match action {
+                Action::Note(Decision::Relieved { helped, .. }) => Some(*helped),
+                _ => None,
+            })
+        };
+        let actions = step(&mut state, usage(&started, 1000, 60, &[300, 250]), secs(10));
+        assert_eq!(verdict(&actions), None, "not yet");
+        let actions = step(
+            &mut state,
+            usage(&started, 1000, second_look, &[300, 250]),
+            secs(11),
+        );
+        assert_eq!(verdict(&actions), Some(helped));
+    }
+}
+
+#[test]
 fn relief_that_helped_stops_nobody() {
     let mut state = seen(policy(), 1000, 1000);
     let (started, actions) = critical(&mut state);
@@ -451,6 +475,12 @@ fn batches_and_segments_follow_the_level() {
     state.normal_running = 4;
     let second = starts(&submit(&mut state, 2, taker, secs(1)))[0];
     assert_eq!((second.batch, second.segment), (Some(4), secs(150)));
+    assert_eq!(
+        Share::Percent(10).batch(range),
+        3,
+        "no fewer than the minimum"
+    );
+    assert_eq!(Share::Count(0).batch(range), 0, "or none at all");
 }
 
 #[test]

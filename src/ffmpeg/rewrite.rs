@@ -12,7 +12,8 @@ use std::ffi::{OsStr, OsString};
 
 use serde::Serialize;
 
-use self::streams::{encoded_streams, needs_decoder};
+pub(crate) use self::streams::{encoded_streams, needs_decoder};
+
 use super::command::{Command, FileKind, Group, Opt};
 use super::options;
 use crate::config::profile::{May, Profile, Threads};

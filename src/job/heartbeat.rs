@@ -17,6 +17,7 @@ pub struct FfmpegHeartbeat {
     pipe: OwnedFd,
     parser: Parser,
     furthest: Progress,
+    speed: Option<f64>,
     moves: u64,
 }
 
@@ -34,6 +35,7 @@ impl FfmpegHeartbeat {
                 pipe: read,
                 parser,
                 furthest,
+                speed: None,
                 moves: 0,
             },
             write,
@@ -48,7 +50,19 @@ impl FfmpegHeartbeat {
         words
     }
 
+    /// The time of output that has been written, seconds.
+    pub fn written_seconds(&self) -> Option<f64> {
+        let micros = self.furthest.out_time_us.filter(|micros| *micros > 0)?;
+        Some(micros as f64 / 1e6)
+    }
+
+    /// Seconds of output per second, as FFmpeg said last.
+    pub fn speed(&self) -> Option<f64> {
+        self.speed
+    }
+
     fn take(&mut self, progress: Progress) {
+        self.speed = progress.speed;
         let now = (progress.frame, progress.out_time_us, progress.total_size);
         let before = (
             self.furthest.frame,

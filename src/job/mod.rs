@@ -2,26 +2,30 @@
 //! carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a file appears complete or not
 //! at all, `guard` is the process that outlives us if we are killed, `verdict` is how ffwarden ends.
 //!
+//! The engine runs many jobs at once with the same parts but `run` and `watch`.
+//!
 //! Decisions are `core`'s; this is the shell that feeds it numbers and does what it says.
 
 pub mod guard;
-mod heartbeat;
-mod outputs;
+pub(crate) mod heartbeat;
+pub(crate) mod outputs;
 mod plan;
-mod reason;
+pub(crate) mod reason;
 mod run;
 pub mod verdict;
 mod wait;
-mod watch;
+pub(crate) mod watch;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::child::LaunchError;
 use crate::config::size::Size;
+use crate::slice::SliceError;
 
 pub use outputs::kind_name;
-pub use plan::{Job, Plan};
+pub use plan::{Job, Plan, Standard, Surroundings};
 pub use run::{Finished, run};
 
 /// What the user asked for, besides the command.
@@ -70,7 +74,34 @@ pub enum JobError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file that a child's output goes to, or that tells it something, cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Stream {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// The terminal or a pipe of our own failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+}
+
+impl JobError {
+    /// What ffwarden ends with when this kept a command from running, by env(1)'s rules.
+    pub fn exit_code(&self) -> i32 {
+        match self.launch() {
+            Some(LaunchError::NotFound(_)) => verdict::NOT_FOUND,
+            Some(LaunchError::NotExecutable { .. }) => verdict::NOT_EXECUTABLE,
+            _ => verdict::FAILED,
+        }
+    }
+
+    /// Why the program did not start, if that is what went wrong.
+    pub fn launch(&self) -> Option<&LaunchError> {
+        match self {
+            JobError::Launch(launch) | JobError::Slice(SliceError::Launch(launch)) => Some(launch),
+            _ => None,
+        }
+    }
 }

@@ -29,8 +29,10 @@ pub enum Prepared {
 /// The outputs of a job over all its attempts.
 pub struct Outputs {
     items: Vec<Item>,
-    /// The user has agreed to overwrite, or an earlier attempt of ours made what is there.
+    /// The user has agreed to overwrite.
     overwrite: bool,
+    /// FFmpeg will refuse to write, and is left to say so.
+    refused: bool,
     attempts: u32,
 }
 
@@ -46,27 +48,29 @@ struct Item {
 }
 
 impl Outputs {
-    /// Looks at what the command will write and asks the user where FFmpeg would.
+    /// Looks at what the command will write and asks the user where FFmpeg would, if there is one to be asked.
+    /// Without, FFmpeg takes its empty stdin for a no.
     ///
     /// # Errors
     /// When FFmpeg would destroy an input without noticing.
-    pub fn prepare(job: &Job) -> Result<Prepared, JobError> {
+    pub fn prepare(job: &Job, interactive: bool) -> Result<Prepared, JobError> {
         let mut outputs = Outputs {
             items: Vec::new(),
             overwrite: false,
+            refused: false,
             attempts: 0,
         };
         let Some(command) = &job.ffmpeg else {
             return Ok(Prepared::Outputs(outputs));
         };
-        let mut refused = false;
         for group in command.outputs() {
             let kind = target::examine(group);
             if let OutputKind::File(path) = &kind {
                 match target::overwrite(command, group, path)? {
                     Overwrite::Absent | Overwrite::Replace => {}
-                    Overwrite::Refuse | Overwrite::SameAsInput => refused = true,
-                    Overwrite::Ask if !refused => {
+                    Overwrite::Refuse | Overwrite::SameAsInput => outputs.refused = true,
+                    Overwrite::Ask if !interactive => outputs.refused = true,
+                    Overwrite::Ask if !outputs.refused => {
                         if !ask(&group.url)? {
                             return Ok(Prepared::NotOverwriting);
                         }
@@ -88,7 +92,7 @@ impl Outputs {
                 complete: false,
             });
         }
-        if refused {
+        if outputs.refused {
             outputs.items.iter_mut().for_each(|item| item.direct = true);
         }
         Ok(Prepared::Outputs(outputs))
@@ -126,7 +130,8 @@ impl Outputs {
             .items
             .iter()
             .any(|item| item.direct || item.kind == OutputKind::ManyFiles);
-        if direct && (self.overwrite || self.attempts > 1) {
+        // What an earlier attempt of ours left there is ours to overwrite; what it was refused is not.
+        if direct && !self.refused && (self.overwrite || self.attempts > 1) {
             say_yes(&mut command);
         }
         command.to_argv()

@@ -8,11 +8,12 @@ use crate::child::find_program;
 use crate::config::profile::{DEFAULT_PIDS_MAX, Profile, Profiles};
 use crate::config::size::format_bytes;
 use crate::core::budget::{self, Candidate};
-use crate::ffmpeg::command::{Command, is_ffmpeg};
-use crate::ffmpeg::estimate::{Estimate, estimate};
+use crate::ffmpeg::command::{Command, Group, is_ffmpeg};
+use crate::ffmpeg::estimate::{Estimate, estimate, output_seconds};
+use crate::ffmpeg::options::StreamKind;
 use crate::ffmpeg::output::{InputKind, OutputKind};
 use crate::ffmpeg::probe::{MediaInfo, ProbeError, Prober};
-use crate::ffmpeg::rewrite::{Change, Rewritten, rewrite};
+use crate::ffmpeg::rewrite::{Change, Rewritten, encoded_streams, needs_decoder, rewrite};
 use crate::ffmpeg::target;
 use crate::memory;
 use crate::slice::{Containment, Limits};
@@ -21,6 +22,11 @@ use crate::slice::{Containment, Limits};
 /// pools).
 const THREADS_BASE: u64 = 16;
 const THREADS_PER_CPU: u64 = 3;
+
+/// One processor, in the thousandths that are counted in.
+const ONE_CPU: u32 = 1000;
+/// What a stream copy keeps busy.
+const COPY_CPU: u32 = 250;
 
 /// A command with everything that was found out before its first attempt.
 #[derive(Debug)]
@@ -43,6 +49,30 @@ pub struct Job {
     pub budget_bytes: u64,
     /// What was available when it was planned, bytes.
     pub available_bytes: u64,
+    /// Seconds of output that it will write, where known.
+    pub seconds: Option<f64>,
+    /// Bytes of its largest input file, where it has any.
+    pub input_bytes: Option<u64>,
+}
+
+/// Where a job is prepared and will run.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The smallest limit that is sensible, bytes.
+    pub floor_bytes: u64,
+    /// All profiles; none are read when they are needed.
+    pub profiles: Option<&'a Profiles>,
+    /// The child's standard streams.
+    pub standard: Standard,
+}
+
+/// What a child's standard streams are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standard {
+    /// Ours, whatever they are.
+    Ours,
+    /// stdin is empty, stdout and stderr are files of its own that each attempt begins anew.
+    Files,
 }
 
 /// One rung.
@@ -50,6 +80,10 @@ pub struct Job {
 pub struct Plan {
     /// The profile; none for a command that is not rewritten.
     pub profile: Option<String>,
+    /// The profile's place on the ladder; 0 without one.
+    pub rank: u32,
+    /// Threads it keeps busy, in thousandths of a processor.
+    pub cpu_milli: u32,
     /// The command, when it is FFmpeg's.
     pub ffmpeg: Option<Command>,
     /// What is run, with the outputs as the user named them.
@@ -72,7 +106,8 @@ impl Plan {
 }
 
 /// What the machine gives.
-struct Machine {
+struct Machine<'a> {
+    profiles: Option<&'a Profiles>,
     total_bytes: u64,
     budget_bytes: u64,
     cpus: u32,
@@ -89,10 +124,29 @@ impl Job {
         request: &Request,
         floor_bytes: u64,
     ) -> Result<Job, JobError> {
+        let surroundings = Surroundings {
+            floor_bytes,
+            profiles: None,
+            standard: Standard::Ours,
+        };
+        Job::prepare_in(command, request, &surroundings)
+    }
+
+    /// The same for one of many jobs, which do not read the profiles each.
+    ///
+    /// # Errors
+    /// As [`Job::prepare`].
+    pub fn prepare_in(
+        command: Vec<OsString>,
+        request: &Request,
+        surroundings: &Surroundings<'_>,
+    ) -> Result<Job, JobError> {
+        let floor_bytes = surroundings.floor_bytes;
         let program = find_program(command.first().map_or(OsStr::new(""), OsString::as_os_str))?;
         let memory = memory::machine()?;
         let cpus = std::thread::available_parallelism().map_or(1, |count| count.get());
         let machine = Machine {
+            profiles: surroundings.profiles,
             total_bytes: memory.total_bytes,
             budget_bytes: budget::budget(memory.total_bytes, memory.available_bytes),
             cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
@@ -110,8 +164,9 @@ impl Job {
             .then(|| Command::parse(&command).ok())
             .flatten()
             .filter(|command| !command.is_informational());
+        let inputs = ffmpeg.as_ref().map(probe).unwrap_or_default();
         let rungs = match &ffmpeg {
-            Some(ffmpeg) => machine.rungs(ffmpeg, request, asked_bytes)?,
+            Some(ffmpeg) => machine.rungs(ffmpeg, &inputs, request, asked_bytes)?,
             None => vec![machine.plain(&command, asked_bytes)],
         };
         let first = match request.profile {
@@ -122,7 +177,14 @@ impl Job {
             }
         };
         Ok(Job {
-            repeatable: ffmpeg.as_ref().map_or_else(streams_repeatable, repeatable),
+            repeatable: match &ffmpeg {
+                Some(command) => repeatable(command, surroundings.standard),
+                None => surroundings.standard == Standard::Files || streams_repeatable(),
+            },
+            seconds: ffmpeg
+                .as_ref()
+                .and_then(|command| output_seconds(command, &inputs)),
+            input_bytes: ffmpeg.as_ref().and_then(largest_input),
             command,
             program,
             ffmpeg,
@@ -173,7 +235,7 @@ impl From<&Plan> for Candidate {
     }
 }
 
-impl Machine {
+impl Machine<'_> {
     fn limits(&self, asked: Option<u64>, ceiling: Option<u64>, pids_max: u32) -> Limits {
         let memory_bytes = budget::limit(asked, self.budget_bytes, ceiling).max(self.floor_bytes);
         let expected_threads = THREADS_BASE + THREADS_PER_CPU * u64::from(self.cpus);
@@ -181,6 +243,7 @@ impl Machine {
             memory_bytes,
             pids_max: u64::from(pids_max),
             expected_threads,
+            swap_bytes: 0,
         }
     }
 
@@ -188,6 +251,8 @@ impl Machine {
     fn plain(&self, command: &[OsString], asked: Option<u64>) -> Plan {
         Plan {
             profile: None,
+            rank: 0,
+            cpu_milli: ONE_CPU,
             ffmpeg: None,
             argv: command.to_vec(),
             changes: Vec::new(),
@@ -202,21 +267,29 @@ impl Machine {
     fn rungs(
         &self,
         command: &Command,
+        inputs: &[Option<MediaInfo>],
         request: &Request,
         asked: Option<u64>,
     ) -> Result<Vec<Plan>, JobError> {
-        let inputs = probe(command);
         if request.no_rewrite {
             let plan = self.plain(&command.to_argv(), asked);
-            let estimate = estimate(command, &inputs, self.cpus);
+            let estimate = estimate(command, inputs, self.cpus);
             let ffmpeg = Some(command.clone());
             return Ok(vec![Plan {
+                cpu_milli: cpu_milli(command, None, self.cpus),
                 ffmpeg,
                 estimate: Some(estimate),
                 ..plan
             }]);
         }
-        let profiles = Profiles::load(&Profiles::directories())?;
+        let loaded;
+        let profiles = match self.profiles {
+            Some(profiles) => profiles,
+            None => {
+                loaded = Profiles::load(&Profiles::directories())?;
+                &loaded
+            }
+        };
         let start = match &request.profile {
             Some(name) => profiles.resolve(&name.to_string_lossy())?,
             None => profiles
@@ -227,7 +300,7 @@ impl Machine {
         };
         let mut rungs: Vec<Plan> = Vec::new();
         for profile in std::iter::once(&start).chain(profiles.ladder_below(start.rank)) {
-            let plan = self.rung(command, &inputs, profile, asked);
+            let plan = self.rung(command, inputs, profile, asked);
             let same = |last: &Plan| last.argv == plan.argv && last.limits == plan.limits;
             if !rungs.last().is_some_and(same) {
                 rungs.push(plan);
@@ -249,6 +322,8 @@ impl Machine {
             .map(|size| size.resolve(self.total_bytes));
         Plan {
             profile: Some(profile.name.clone()),
+            rank: profile.rank,
+            cpu_milli: cpu_milli(&command, Some(profile), self.cpus),
             argv: command.to_argv(),
             estimate: Some(estimate(&command, inputs, self.cpus)),
             ffmpeg: Some(command),
@@ -279,20 +354,60 @@ fn probe(command: &Command) -> Vec<Option<MediaInfo>> {
 
 /// Whether an FFmpeg command can be run again: what went through a pipe, to a device or over the network cannot
 /// be had back.
-fn repeatable(command: &Command) -> bool {
+fn repeatable(command: &Command, standard: Standard) -> bool {
+    let is_file = |group: &Group| standard == Standard::Files && is_standard(group);
     let input = |group| {
         !matches!(
             target::examine_input(group),
             InputKind::Pipe | InputKind::Device
-        )
+        ) || is_file(group)
     };
     let output = |group| {
         !matches!(
             target::examine(group),
             OutputKind::Pipe | OutputKind::Device | OutputKind::Url
-        )
+        ) || is_file(group)
     };
     command.inputs().all(input) && command.outputs().all(output)
+}
+
+/// Whether a URL means stdin, stdout or stderr.
+fn is_standard(group: &Group) -> bool {
+    let names = ["-", "pipe:", "pipe:0", "pipe:1", "pipe:2", "fd:"];
+    names.iter().any(|name| group.url == *name)
+}
+
+/// Bytes of the largest file that a command reads.
+fn largest_input(command: &Command) -> Option<u64> {
+    let size = |group| match target::examine_input(group) {
+        InputKind::File(path) => Some(path.metadata().ok()?.len()),
+        _ => None,
+    };
+    command.inputs().filter_map(size).max()
+}
+
+/// Threads that an FFmpeg command keeps busy, in thousandths of a processor: those of its video encoders, which
+/// outweigh the rest; about one for sound; a copy waits for the disk most of the time.
+fn cpu_milli(command: &Command, profile: Option<&Profile>, cpus: u32) -> u32 {
+    let by_profile = profile.and_then(|profile| profile.threads.encoder);
+    let open = by_profile.map_or(cpus, |threads| threads.resolve(cpus));
+    let threads = |group: &Group| {
+        let written = group.option_for("threads", StreamKind::Video);
+        let written = written.and_then(|count| count.to_str()?.parse().ok());
+        written.filter(|count| *count > 0).unwrap_or(open)
+    };
+    let encodes = |group: &&Group| !encoded_streams(group).is_empty();
+    let encoders: u32 = command
+        .outputs()
+        .filter(encodes)
+        .fold(0, |sum, group| sum.saturating_add(threads(group)));
+    if encoders > 0 {
+        encoders.min(cpus.max(1)).saturating_mul(ONE_CPU)
+    } else if command.outputs().any(needs_decoder) {
+        ONE_CPU
+    } else {
+        COPY_CPU
+    }
 }
 
 /// The same for any other command, of which only its streams are known.

@@ -11,16 +11,15 @@ use super::guard::GuardLink;
 use super::heartbeat::FfmpegHeartbeat;
 use super::outputs::{Outputs, Prepared};
 use super::verdict::{FAILED, TIMED_OUT, Verdict};
-use super::watch::{Cause, Ended, Heartbeat, IoHeartbeat, Watch};
+use super::watch::{Ended, Heartbeat, IoHeartbeat, Watch};
 use super::{Job, JobError, Plan, Request, reason, wait};
 use crate::child::{Launch, Signals};
-use crate::core::budget;
 use crate::core::ladder::{GiveUp, Ladder, Next, Outcome};
-
+use crate::core::{budget, outcome};
 use crate::memory;
 use crate::report::{Attempt, Output};
 use crate::slice::detect::Container;
-use crate::slice::{Breach, Limits, Slice};
+use crate::slice::{Limits, Slice};
 use crate::sys::WaitStatus;
 
 /// How a job ended.
@@ -56,7 +55,7 @@ pub fn run(
     container: &mut Container,
     guard: &mut GuardLink,
 ) -> Result<Finished, JobError> {
-    let mut outputs = match Outputs::prepare(job)? {
+    let mut outputs = match Outputs::prepare(job, true)? {
         Prepared::Outputs(outputs) => outputs,
         // The user answered FFmpeg's question with no; FFmpeg's words and exit code.
         Prepared::NotOverwriting => {
@@ -190,7 +189,14 @@ impl Run<'_> {
             signal,
             wall_seconds: ended.wall.as_secs_f64(),
             cpu_seconds: ended.cpu.as_secs_f64(),
-            reason: reason::sentence(outcome, &ended, limits.memory_bytes, peak_bytes),
+            reason: reason::sentence(
+                outcome,
+                ended.cause,
+                ended.status,
+                ended.wall,
+                limits.memory_bytes,
+                peak_bytes,
+            ),
         };
         Ok((attempt, ended, settled))
     }
@@ -220,6 +226,7 @@ impl Run<'_> {
             path: self.job.program.clone(),
             argv,
             keep_fd: None,
+            apart: None,
         };
         let mut heartbeat: Option<Box<dyn Heartbeat>> = None;
         if self.request.stall_timeout.is_some() {
@@ -290,20 +297,13 @@ impl Run<'_> {
 
 /// What an attempt's end means.
 fn outcome(ended: &Ended, kills_before: Option<u64>) -> Outcome {
-    match (ended.cause, ended.status) {
-        (Cause::Breach(Breach::OwnLimit), _) => Outcome::Oom,
-        (Cause::Breach(Breach::MachineFull), _) => Outcome::Pressure,
-        (Cause::Timeout, _) => Outcome::Timeout,
-        (Cause::Stalled, _) => Outcome::Stalled,
-        // Without a cgroup the kernel's counter tells whether its OOM killer was at work.
-        (_, WaitStatus::Signaled(libc::SIGKILL))
-            if kills_before.is_some() && memory::oom_kills() > kills_before =>
-        {
-            Outcome::Pressure
-        }
-        (_, WaitStatus::Signaled(_)) => Outcome::Signaled,
-        (_, WaitStatus::Exited(_)) => Outcome::Exited,
-    }
+    let signal = match ended.status {
+        WaitStatus::Signaled(number) => Some(number),
+        WaitStatus::Exited(_) => None,
+    };
+    // Without a cgroup the kernel's counter tells whether its OOM killer was at work.
+    let killed = signal.is_some() && kills_before.is_some() && memory::oom_kills() > kills_before;
+    outcome::outcome(ended.cause, signal, killed)
 }
 
 /// 0 to 1, different for jobs that failed at the same moment.

@@ -9,17 +9,18 @@ use nix::sys::signal::Signal;
 
 use super::guard::GuardLink;
 use crate::child::{Launch, Process, Received, Sender, Signals};
+use crate::core::outcome::Cause;
 use crate::slice::{Breach, Slice, SliceError};
 use crate::sys::{self, Reaped, WaitStatus};
 
 /// From SIGTERM to SIGKILL when we stop a child. FFmpeg needs a moment to write its trailer.
-const GRACE: Duration = Duration::from_secs(5);
+pub const GRACE: Duration = Duration::from_secs(5);
 /// The same for what a child left behind when it ended.
-const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
+pub const LEFTOVER_GRACE: Duration = Duration::from_secs(1);
 /// How long killed processes may take to be gone before we stop waiting.
-const GONE_WITHIN: Duration = Duration::from_secs(10);
+pub const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// One signal to a whole process group reaches us on several ways within this time; it is handed on once.
-const SAME_SIGNAL: Duration = Duration::from_millis(200);
+pub const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
 /// From the start to the first look: nothing fills memory sooner than it takes to exec.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
@@ -32,19 +33,24 @@ pub trait Heartbeat {
     fn beat(&mut self, slice: &dyn Slice) -> u64;
 }
 
-/// Why an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// The child ended by itself, or by a signal that was not ours.
-    Itself,
-    /// It reached a limit.
-    Breach(Breach),
-    /// It ran longer than the timeout.
-    Timeout,
-    /// It made no progress.
-    Stalled,
-    /// The guard was killed.
-    GuardLost,
+/// What a breach makes of an attempt's end.
+pub fn cause(breach: Breach) -> Cause {
+    match breach {
+        Breach::OwnLimit => Cause::OwnLimit,
+        Breach::Crawl => Cause::Crawl,
+        Breach::MachineFull => Cause::MachineFull,
+    }
+}
+
+/// Asks all that is in a slice to end. What is frozen would take the signal only when it goes on, so it is thawed
+/// first; what stands still for a job control signal is continued after, for it must not get to the point that
+/// stopped it again.
+pub fn ask_to_end(slice: &dyn Slice, frozen: bool) {
+    if frozen && let Err(error) = slice.freeze(false) {
+        log::warn!("{error}");
+    }
+    slice.signal(Signal::SIGTERM);
+    slice.signal(Signal::SIGCONT);
 }
 
 /// How an attempt ended and what it cost.
@@ -130,10 +136,7 @@ impl Running<'_> {
         let wall = self.start.elapsed();
         let verdict = self.watch.slice.verdict();
         self.end_leftovers();
-        let cause = self
-            .stop
-            .or(verdict.map(Cause::Breach))
-            .unwrap_or(Cause::Itself);
+        let cause = self.stop.or(verdict.map(cause)).unwrap_or(Cause::Itself);
         Ok(Ended {
             status: reaped.status,
             cause,
@@ -177,7 +180,7 @@ impl Running<'_> {
             self.look_at = Instant::now();
         }
         if guard_lost && self.stop.is_none() {
-            self.stop_now(Cause::GuardLost);
+            self.stop_now(Cause::Leaving);
         }
     }
 
@@ -274,7 +277,7 @@ impl Running<'_> {
         }
         let breach = self.watch.slice.look();
         if let (Some(breach), None) = (breach, self.stop) {
-            self.stop_now(Cause::Breach(breach));
+            self.stop_now(cause(breach));
         }
         self.look_at = Instant::now() + self.watch.slice.next_look();
     }
@@ -312,9 +315,7 @@ impl Running<'_> {
 
     fn stop_gently(&mut self, cause: Cause) {
         self.stop = Some(cause);
-        self.watch.slice.signal(Signal::SIGTERM);
-        // A stopped process takes its SIGTERM only when it goes on.
-        self.watch.slice.signal(Signal::SIGCONT);
+        ask_to_end(self.watch.slice, false);
         self.kill_at = Some(Instant::now() + GRACE);
     }
 
@@ -330,8 +331,7 @@ impl Running<'_> {
             return;
         }
         if self.stop.is_none() {
-            self.watch.slice.signal(Signal::SIGTERM);
-            self.watch.slice.signal(Signal::SIGCONT);
+            ask_to_end(self.watch.slice, false);
             self.wait_until_empty(LEFTOVER_GRACE);
         }
         let deadline = Instant::now() + GONE_WITHIN;

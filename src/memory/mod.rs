@@ -5,9 +5,18 @@ use std::time::Duration;
 pub mod tree;
 
 #[cfg(target_os = "linux")]
+mod bounds;
+#[cfg(target_os = "linux")]
+pub mod kept;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+#[cfg(target_os = "linux")]
+pub mod pressure;
+#[cfg(target_os = "linux")]
+pub mod proc;
+pub mod sample;
 
 #[cfg(target_os = "linux")]
 pub use linux::{has_pressure, machine, needs_from_stat, oom_kills, swap_total_bytes, value};
@@ -34,7 +43,7 @@ pub struct Usage {
     pub processes: u64,
     /// Bytes read and written by all of it, ever; a sign of life.
     pub io_bytes: u64,
-    /// CPU time used by what is still alive.
+    /// CPU time used by what is alive and by what it has waited for; in a cgroup by all that ever was in it.
     pub cpu: Duration,
 }
 

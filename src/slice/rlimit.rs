@@ -3,6 +3,7 @@
 //!
 //! RLIMIT_AS is not used on Linux: FFmpeg's virtual size is 2 to 7.5 times its peak.
 
+use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use super::{Breach, Containment, Limits, Slice, SliceError};
 use crate::child::{self, Launch, Placement, Process};
 use crate::core::poll;
 use crate::memory::Usage;
-use crate::memory::tree::Tree;
+use crate::memory::tree::{Kin, Tree};
 
 /// One attempt's watched tree.
 #[derive(Debug)]
@@ -26,9 +27,18 @@ pub struct RlimitSlice {
 }
 
 impl RlimitSlice {
-    /// A slice for the children that this process will have.
+    /// A slice of all that is and will be below this process, which has no other attempt.
     pub fn new(limits: Limits) -> RlimitSlice {
-        let tree = Tree::below(nix::unistd::getpid());
+        RlimitSlice::with(limits, Tree::below(nix::unistd::getpid()))
+    }
+
+    /// A slice of one of several attempts of this process. The cookie is the value that its child gets as
+    /// [`COOKIE`](crate::memory::tree::COOKIE) in its environment; unique among all attempts of the machine.
+    pub fn for_attempt(limits: Limits, cookie: &OsStr, kin: &Kin) -> RlimitSlice {
+        RlimitSlice::with(limits, Tree::attempt(cookie, kin))
+    }
+
+    fn with(limits: Limits, tree: Tree) -> RlimitSlice {
         RlimitSlice {
             tree,
             limits,
@@ -55,11 +65,13 @@ impl Slice for RlimitSlice {
             cgroup_procs: None,
             rlimit_data: Some(data),
         };
-        Ok(child::spawn(launch, &placement)?)
+        let process = child::spawn(launch, &placement)?;
+        self.tree.adopt(process.pid);
+        Ok(process)
     }
 
     fn look(&mut self) -> Option<Breach> {
-        self.last = self.tree.usage();
+        self.last = self.tree.memory();
         self.peak = self.peak.max(self.last.needs_bytes);
         if self.last.needs_bytes > self.limits.memory_bytes {
             self.breach = Some(Breach::OwnLimit);
@@ -83,8 +95,8 @@ impl Slice for RlimitSlice {
         self.tree.usage()
     }
 
-    fn freeze(&self, _frozen: bool) -> Result<(), SliceError> {
-        Ok(())
+    fn freeze(&self, frozen: bool) -> Result<(), SliceError> {
+        self.tree.freeze(frozen).map_err(SliceError::Freeze)
     }
 
     fn reclaim(&mut self, _bytes: u64) -> Result<u64, SliceError> {

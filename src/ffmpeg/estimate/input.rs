@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use super::container::parse_time;
 use super::filter::Link;
 use super::frame::{Frame, PixelFormat};
-use crate::ffmpeg::command::Group;
+use crate::ffmpeg::command::{Command, Group};
 use crate::ffmpeg::options::StreamKind;
 use crate::ffmpeg::probe::{MediaInfo, Stream, declared_size};
 
@@ -78,6 +78,37 @@ pub(super) fn seconds(group: &Group, info: Option<&MediaInfo>) -> Option<f64> {
         (Some(whole), Some(limit)) => Some(whole.min(limit)),
         (whole, limit) => whole.or(limit),
     }
+}
+
+/// Seconds of output that a command will write; None when not known. Filters that stretch time are not counted in.
+pub fn output_seconds(command: &Command, inputs: &[Option<MediaInfo>]) -> Option<f64> {
+    let known = inputs
+        .iter()
+        .map(Option::as_ref)
+        .chain(std::iter::repeat(None));
+    let longest = command
+        .inputs()
+        .zip(known)
+        .filter_map(|(group, info)| seconds(group, info))
+        .fold(None, |longest: Option<f64>, one| {
+            Some(longest.map_or(one, |known| known.max(one)))
+        });
+    let of_output = |group: &Group| {
+        let time = |name| text(group.value(name)).and_then(parse_time);
+        let start = time("ss").unwrap_or(0.0);
+        let limit = time("t").or(time("to").map(|end| (end - start).max(0.0)));
+        let rest = longest.map(|whole| (whole - start).max(0.0));
+        match (rest, limit) {
+            (Some(rest), Some(limit)) => Some(rest.min(limit)),
+            (rest, limit) => rest.or(limit),
+        }
+    };
+    command
+        .outputs()
+        .filter_map(of_output)
+        .fold(None, |longest, one| {
+            Some(longest.map_or(one, |known: f64| known.max(one)))
+        })
 }
 
 pub(super) fn read_input<'a>(group: &'a Group, info: Option<&'a MediaInfo>) -> Input<'a> {

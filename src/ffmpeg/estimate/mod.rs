@@ -23,6 +23,8 @@ mod streams;
 pub mod x264;
 pub mod x265;
 
+pub use input::output_seconds;
+
 use serde::Serialize;
 
 use super::command::Command;

@@ -1,20 +1,16 @@
 //! The levels of a policy, as they are written, and the checks that make [`Stage`]s of them. Pure.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_yaml::{Location, Spanned};
 
-use super::error::{ContentError, nearest};
-use super::policy::{
+use super::ceiling::RawCeiling;
+use super::enter::{Earlier, RawEnter};
+use super::values::{Reader, Text};
+use crate::config::error::{ContentError, nearest};
+use crate::config::policy::{
     AfterRelief, BatchRange, Ceiling, Level, ReliefKind, ReliefRules, Say, Share, Stage, Thresholds,
 };
-use super::policy_values::{Reader, Text};
-use super::profile::Profiles;
-use super::size::Size;
+use crate::config::profile::Profiles;
 
 /// More rungs or jobs than this is a typing error.
 const MANY: u32 = 10_000;
@@ -39,78 +35,9 @@ pub(super) struct RawStage {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawEnter {
-    used: Option<Text>,
-    children: Option<Text>,
-    available: Option<Text>,
-    some_avg10: Option<Text>,
-    full_avg10: Option<Text>,
-    trigger: Option<Text>,
-    slice: Option<Text>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawAfterRelief {
     workers: Text,
     even_above: Option<Text>,
-}
-
-/// A profile's name, `any`, or `{lower: N}`.
-enum RawCeiling {
-    Word(String),
-    Lower(String),
-}
-
-impl<'de> Deserialize<'de> for RawCeiling {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct RawLower {
-            lower: String,
-        }
-
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = RawCeiling;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("the name of a profile, `any` or `{lower: 1}`")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<RawCeiling, E> {
-                Ok(RawCeiling::Word(word.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawCeiling, A::Error> {
-                RawLower::deserialize(MapAccessDeserializer::new(map))
-                    .map(|raw| RawCeiling::Lower(raw.lower))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
-    }
-}
-
-impl Ceiling {
-    /// What both allow, if the second is known to allow heavier profiles than the first.
-    pub(super) fn heavier(before: &Ceiling, now: &Ceiling) -> Option<(String, String)> {
-        let heavier = match (before, now) {
-            (Ceiling::AtMost { rank: before, .. }, Ceiling::AtMost { rank: now, .. }) => {
-                now > before
-            }
-            (Ceiling::Lower(before), Ceiling::Lower(now)) => now < before,
-            (Ceiling::AtMost { .. } | Ceiling::Lower(_), Ceiling::Any) => true,
-            _ => false,
-        };
-        let word = |ceiling: &Ceiling| match ceiling {
-            Ceiling::Any => "any profile".to_owned(),
-            Ceiling::Lower(rungs) => format!("a profile {rungs} lower"),
-            Ceiling::AtMost { profile, .. } => format!("`{profile}`"),
-        };
-        heavier.then(|| (word(before), word(now)))
-    }
 }
 
 /// What the parts of a level are parts of.
@@ -129,9 +56,6 @@ pub(super) struct StageChecker<'a> {
     pub(super) relief: &'a ReliefRules,
     pub(super) bases: Bases,
 }
-
-/// The thresholds of the levels so far: the last by kind and by whether it is a percentage.
-type Earlier<'a> = BTreeMap<(&'static str, bool), (f64, &'a str)>;
 
 impl StageChecker<'_> {
     /// The checked levels.
@@ -172,8 +96,6 @@ impl StageChecker<'_> {
             None => Thresholds::default(),
         };
         let workers = self.workers(raw, before)?;
-        let stop = raw.stop.as_ref().is_some_and(|stop| stop.value);
-        let relief = self.kinds(raw)?;
         Ok(Stage {
             level,
             enter,
@@ -181,9 +103,9 @@ impl StageChecker<'_> {
             profile: self.ceiling(raw, before)?,
             batch: self.batch(raw, before, workers)?,
             segment_percent: self.segment(raw, before)?,
-            verify: self.verify(raw, stop)?,
-            relief,
-            stop,
+            relief: self.kinds(raw)?,
+            verify: self.verify(raw)?,
+            stop: raw.stop.as_ref().is_some_and(|stop| stop.value),
             after_relief: self.after_relief(raw, workers)?,
             say: raw.say.unwrap_or(match level {
                 Level::Normal | Level::Moderate => Say::Info,
@@ -423,22 +345,16 @@ impl StageChecker<'_> {
         Ok(kinds)
     }
 
-    /// Whether each relief is looked at; left out, it is where attempts may be stopped.
-    fn verify(&self, raw: &RawStage, stop: bool) -> Result<bool, ContentError> {
+    /// Whether each relief is looked at; left out, it is.
+    fn verify(&self, raw: &RawStage) -> Result<bool, ContentError> {
         let relief = !raw.relief.is_empty();
         match &raw.verify {
-            None => Ok(stop && relief),
+            None => Ok(relief),
             Some(verify) if verify.value && !relief => Err(self.read.wrong(
                 verify.referenced,
                 "verify",
                 "there is no relief here to look at",
                 "add a line such as `relief: [reclaim]`, or leave it out",
-            )),
-            Some(verify) if !verify.value && stop && relief => Err(self.read.wrong(
-                verify.referenced,
-                "verify",
-                "an attempt is stopped only if relief did not help, which takes a look",
-                "leave it out, or leave out `stop`",
             )),
             Some(verify) => Ok(verify.value),
         }
@@ -482,125 +398,4 @@ impl StageChecker<'_> {
             even_above,
         }))
     }
-
-    fn thresholds<'t>(
-        &self,
-        raw: &'t Spanned<RawEnter>,
-        earlier: &mut Earlier<'t>,
-    ) -> Result<Thresholds, ContentError> {
-        let enter = &raw.value;
-        let trigger = enter.trigger.as_ref();
-        let thresholds = Thresholds {
-            used: self.size("used", enter.used.as_ref(), earlier)?,
-            children: self.size("children", enter.children.as_ref(), earlier)?,
-            available: self.size("available", enter.available.as_ref(), earlier)?,
-            some_avg10: self.percent("some_avg10", enter.some_avg10.as_ref(), earlier)?,
-            full_avg10: self.percent("full_avg10", enter.full_avg10.as_ref(), earlier)?,
-            trigger: trigger
-                .map(|text| self.read.trigger("trigger", text))
-                .transpose()?,
-            slice: self.percent("slice", enter.slice.as_ref(), earlier)?,
-        };
-        if thresholds == Thresholds::default() {
-            return Err(self.read.wrong(
-                raw.referenced,
-                "enter",
-                "there is no threshold",
-                "write one such as `enter: {used: 80%}`",
-            ));
-        }
-        Ok(thresholds)
-    }
-
-    fn size<'t>(
-        &self,
-        key: &'static str,
-        text: Option<&'t Text>,
-        earlier: &mut Earlier<'t>,
-    ) -> Result<Option<Size>, ContentError> {
-        let Some(text) = text else { return Ok(None) };
-        let size = self.read.size(key, text)?;
-        match size {
-            Size::Bytes(bytes) => self.rises(key, text, (bytes as f64, false), earlier)?,
-            Size::Percent(percent) => {
-                self.is_left(key, text, percent)?;
-                self.rises(key, text, (percent, true), earlier)?;
-            }
-        }
-        Ok(Some(size))
-    }
-
-    fn percent<'t>(
-        &self,
-        key: &'static str,
-        text: Option<&'t Text>,
-        earlier: &mut Earlier<'t>,
-    ) -> Result<Option<f64>, ContentError> {
-        let Some(text) = text else { return Ok(None) };
-        let percent = self.read.percent(key, text, 0.1..=100.0)?;
-        self.is_left(key, text, percent)?;
-        self.rises(key, text, (percent, true), earlier)?;
-        Ok(Some(percent))
-    }
-
-    /// Checks that there is a measure below the threshold less the margin (for `available`, above both together). For
-    /// bytes there always is, as the margin is a part of them.
-    fn is_left(&self, key: &str, text: &Text, percent: f64) -> Result<(), ContentError> {
-        let margin = self.margin;
-        let (never, problem, hint) = if key == AVAILABLE {
-            (
-                percent + margin >= 100.0,
-                format!("with the margin of {margin} points it is all there is"),
-                format!("write less than {}%", 100.0 - margin),
-            )
-        } else {
-            (
-                percent <= margin,
-                format!("less the margin of {margin} points nothing is left of it"),
-                format!("write more than {margin}"),
-            )
-        };
-        if !never {
-            return Ok(());
-        }
-        let problem = format!(
-            "`{}` would never be left again: {problem}",
-            text.value.trim()
-        );
-        let hint = format!("{hint}, or a smaller `margin`");
-        Err(self.read.wrong(text.referenced, key, problem, hint))
-    }
-
-    /// Checks that a threshold is above that of its kind at an earlier level (for `available`, below), where both are
-    /// percentages or both are bytes.
-    fn rises<'t>(
-        &self,
-        key: &'static str,
-        text: &'t Text,
-        (value, is_percent): (f64, bool),
-        earlier: &mut Earlier<'t>,
-    ) -> Result<(), ContentError> {
-        let last = earlier.insert((key, is_percent), (value, text.value.trim()));
-        let (word, wrong) = match last {
-            None => return Ok(()),
-            Some((last, _)) if key == AVAILABLE => ("below", value >= last),
-            Some((last, _)) => ("above", value <= last),
-        };
-        if !wrong {
-            return Ok(());
-        }
-        let before = last.map_or("", |(_, before)| before);
-        Err(self.read.wrong(
-            text.referenced,
-            key,
-            format!(
-                "`{}` is not {word} the `{before}` of a lighter level",
-                text.value.trim()
-            ),
-            "the lightest level comes first, and each heavier one is entered later",
-        ))
-    }
 }
-
-/// The one threshold that is met from above.
-const AVAILABLE: &str = "available";

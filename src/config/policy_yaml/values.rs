@@ -8,10 +8,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_yaml::{Location, Spanned};
 
-use super::error::{ContentError, nearest};
-use super::policy::{Share, Trigger};
-use super::size::Size;
-use super::time;
+use crate::config::error::{ContentError, nearest};
+use crate::config::policy::{Share, Trigger};
+use crate::config::size::Size;
+use crate::config::time;
 
 /// A value as it is written, with its place.
 pub(super) type Text = Spanned<String>;

@@ -1,0 +1,402 @@
+//! `ffwarden batch INPUT... -- COMMAND {} ...`: many jobs in the foreground, on the engine.
+
+use std::env;
+use std::io::{self, BufReader, Stdin};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::args::{Batch, Color, Options, Workers};
+use crate::batch::feed::{self, Feed, Recipe};
+use crate::batch::inputs::Inputs;
+use crate::batch::joblog::Joblog;
+use crate::batch::journal::{self, Journal};
+use crate::batch::observer::{Figures, Reporter, Telling, words};
+use crate::batch::output::{Output, Show};
+use crate::batch::placeholder::Template;
+use crate::batch::report::{BatchReport, Summary, gigabytes};
+use crate::batch::workers::{self, Asked, Calculation, Decided};
+use crate::config::policies::{self, Policies};
+use crate::config::policy::{BatchRange, Policy};
+use crate::config::profiles::Profiles;
+use crate::config::size::Size;
+use crate::core::Settings;
+use crate::engine::{self, BATCH, BatchRule, Outcome, Setup, Task};
+use crate::ffmpeg::quote::shell_quoted;
+use crate::job::guard::{GuardLink, Side, split};
+use crate::job::verdict::{FAILED, Verdict};
+use crate::memory::{self, Machine};
+use crate::report::ContainmentReport;
+use crate::slice::detect::Container;
+
+/// The most failed jobs that an exit code tells; one more stands for all above, as in parallel.
+const MOST_FAILED: i32 = 100;
+/// The policy that counts workers by memory, and what a worker is taken for if it does not say.
+const WORKERS_POLICY: &str = "workers";
+const PER_WORKER: Size = Size::Bytes(2 << 30);
+
+/// Four frames a second are fluent enough, and cost nothing beside an encoder.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+/// Runs the batch; in the guard, returns how ffwarden is to end.
+///
+/// # Errors
+/// When something is wrong with what was typed, or a file of the batch's own cannot be had.
+pub fn batch(options: &Options, arguments: Batch) -> anyhow::Result<Verdict> {
+    let dir = env::current_dir().context("cannot tell the working directory")?;
+    if arguments.dry_run {
+        return rehearse(&arguments, &dir);
+    }
+    match split()? {
+        Side::Guard(verdict) => Ok(verdict),
+        Side::Supervisor(mut guard) => {
+            let verdict = supervise(options, arguments, dir, &mut guard).unwrap_or_else(|error| {
+                log::error!("{error:#}");
+                Verdict::Exit(FAILED)
+            });
+            guard.conclude(verdict)
+        }
+    }
+}
+
+fn inputs(arguments: &Batch) -> anyhow::Result<Inputs<BufReader<Stdin>>> {
+    let stdin = BufReader::new(io::stdin());
+    Ok(Inputs::new(
+        arguments.inputs.clone(),
+        stdin,
+        arguments.null,
+    )?)
+}
+
+/// Prints what would be run.
+fn rehearse(arguments: &Batch, dir: &Path) -> anyhow::Result<Verdict> {
+    let mut done = Journal::peek(&journal::home()?, dir, &arguments.command)?;
+    if arguments.again {
+        done.forget();
+    }
+    let recipe = Recipe {
+        template: Template::new(&arguments.command),
+        dir: dir.to_owned(),
+        task: Task::default(),
+        results: None,
+        spool: PathBuf::new(),
+    };
+    let left_out = feed::rehearse(&recipe, inputs(arguments)?, &mut done, |argv| {
+        let mut line = shell_quoted(argv).into_encoded_bytes();
+        line.push(b'\n');
+        super::print(&line).map_err(io::Error::other)
+    })?;
+    if left_out > 0 {
+        log::info!("{left_out} are done and left out; --again does them again");
+    }
+    Ok(Verdict::Exit(0))
+}
+
+/// All that was decided before anything runs.
+struct Plan {
+    policy: Policy,
+    settings: Settings,
+    task: Task,
+}
+
+fn supervise(
+    options: &Options,
+    arguments: Batch,
+    dir: PathBuf,
+    guard: &mut GuardLink,
+) -> anyhow::Result<Verdict> {
+    let begun = Instant::now();
+    let inputs = inputs(&arguments)?;
+    let mut container = Container::open(&super::run::scope_name(), options.containment)?;
+    log::debug!(
+        "{} slices: {}",
+        container.containment(),
+        container.choice().why
+    );
+    let plan = plan(
+        options,
+        &arguments,
+        &memory::machine()?,
+        container.memory_floor(),
+    )?;
+    let (journal, mut done) = Journal::open(&journal::home()?, &dir, &arguments.command)?;
+    if arguments.again {
+        done.forget();
+    }
+    let spool = journal.spool();
+    feed::empty_spool(&spool)
+        .with_context(|| format!("cannot make the directory {}", spool.display()))?;
+    let telling = Telling {
+        output: Output::start(!options.quiet)?,
+        journal,
+        joblog: arguments.joblog.as_deref().map(Joblog::open).transpose()?,
+        report: begin_report(options.report.as_deref())?,
+        keep: arguments.results.is_some(),
+        stderr: match (options.quiet, options.verbose) {
+            (true, _) => Show::Nothing,
+            (false, 0) => Show::Tail,
+            (false, _) => Show::All,
+        },
+        color: wants_color(options.color),
+    };
+    let summary = Summary {
+        status: "success",
+        command: words(&arguments.command),
+        policy: plan.policy.name.clone(),
+        containment: ContainmentReport {
+            kind: container.containment(),
+            why: container.choice().why.clone(),
+        },
+        done: 0,
+        done_before: 0,
+        failed: 0,
+        wall_seconds: 0.0,
+        memory_usage_gb: 0.0,
+        peak_memory_gb: 0.0,
+        memory_warnings: 0,
+        total_memory_gb: 0.0,
+        exit_code: 0,
+    };
+    let recipe = Recipe {
+        template: Template::new(&arguments.command),
+        dir,
+        task: plan.task,
+        results: arguments.results,
+        spool: spool.clone(),
+    };
+    let mut feed = Feed::start(recipe, inputs, done)?;
+    let shows = telling.output.has_terminal() || telling.report.is_some();
+    let mut reporter = Reporter::new(telling, feed.pending(), feed.skipped());
+    let setup = Setup {
+        policy: plan.policy,
+        settings: plan.settings,
+        container: &mut container,
+        guard,
+        show_every: shows.then_some(SHOW_EVERY),
+    };
+    let outcome = engine::run(setup, &mut feed, &mut reporter)?;
+    let before = feed.skipped().load(std::sync::atomic::Ordering::Relaxed);
+    let verdict = verdict(&outcome, feed.broken.is_some());
+    let figures = reporter.figures();
+    let report = reporter.end();
+    let _emptied_next_time = std::fs::remove_dir_all(&spool);
+    conclude(&outcome, before);
+    if let Some(report) = report {
+        let summary = told(summary, &outcome, before, figures, verdict, begun);
+        // The jobs have done their work; a report that cannot be written does not undo it.
+        if let Err(error) = report.end(&summary) {
+            log::error!("cannot write the report: {error}");
+        }
+    }
+    Ok(verdict)
+}
+
+fn begin_report(path: Option<&Path>) -> anyhow::Result<Option<BatchReport>> {
+    path.map(|path| {
+        BatchReport::begin(path)
+            .with_context(|| format!("cannot write the report {}", path.display()))
+    })
+    .transpose()
+}
+
+/// How ffwarden ends.
+fn verdict(outcome: &Outcome, broken: bool) -> Verdict {
+    match outcome.interrupted {
+        Some(signal) => Verdict::Signal(signal as i32),
+        None if broken => Verdict::Exit(FAILED),
+        None => {
+            let failed = i32::try_from(outcome.failed).unwrap_or(i32::MAX);
+            Verdict::Exit(failed.min(MOST_FAILED + 1))
+        }
+    }
+}
+
+fn conclude(outcome: &Outcome, before: u64) {
+    let before = match before {
+        0 => String::new(),
+        before => format!(", {before} done before (--again does them again)"),
+    };
+    let left = match outcome.interrupted {
+        Some(signal) => format!("; ended by {signal}, start it again for the rest"),
+        None => String::new(),
+    };
+    log::info!(
+        "{} done, {} failed{before}{left}",
+        outcome.done,
+        outcome.failed
+    );
+}
+
+fn told(
+    summary: Summary,
+    outcome: &Outcome,
+    before: u64,
+    figures: Figures,
+    verdict: Verdict,
+    begun: Instant,
+) -> Summary {
+    Summary {
+        status: match (outcome.interrupted, verdict) {
+            (Some(_), _) => "interrupted",
+            (None, Verdict::Exit(0)) => "success",
+            _ => "failed",
+        },
+        done: outcome.done,
+        done_before: before,
+        failed: outcome.failed,
+        wall_seconds: begun.elapsed().as_secs_f64(),
+        memory_usage_gb: gigabytes(figures.used_bytes),
+        peak_memory_gb: gigabytes(figures.peak_bytes),
+        memory_warnings: figures.warnings,
+        total_memory_gb: gigabytes(figures.total_bytes),
+        exit_code: match verdict {
+            Verdict::Exit(code) => code,
+            Verdict::Signal(number) => 128 + number,
+        },
+        ..summary
+    }
+}
+
+fn plan(
+    options: &Options,
+    arguments: &Batch,
+    machine: &Machine,
+    floor_bytes: u64,
+) -> anyhow::Result<Plan> {
+    let profiles = Profiles::load(&Profiles::directories())?;
+    let policies = Policies::load(&Policies::directories(), &profiles)?;
+    let name = arguments.policy.as_deref().unwrap_or(policies::DEFAULT);
+    let mut policy = policies.resolve(name, &profiles)?;
+    let memory_limit = match arguments.memory_limit {
+        Some(size) => Some(size),
+        None => variable::<Size>("MEMORY_LIMIT_PER_WORKER")?,
+    };
+    let cpus = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+    let asked = Asked {
+        workers: match arguments.workers {
+            Some(Workers::Count(count)) => Some(count),
+            Some(Workers::Auto) | None => None,
+        },
+        most: count("MAX_WORKERS")?,
+        batch: match arguments.batch_size {
+            Some(size) => Some(size),
+            None => count("BATCH_SIZE")?,
+        },
+        low_memory: arguments.low_memory,
+    };
+    let per_worker = memory_limit.or(policy.memory_per_job).unwrap_or(PER_WORKER);
+    let calculation =
+        (policy.name == WORKERS_POLICY && asked.workers.is_none()).then(|| Calculation {
+            available_bytes: machine.available_bytes,
+            per_worker_bytes: per_worker.resolve(machine.total_bytes),
+            most: asked.most.unwrap_or(cpus),
+        });
+    if let Some(calculation) = &calculation {
+        for line in calculation.to_string().lines() {
+            log::info!("{line}");
+        }
+    }
+    let decided = workers::decide(asked, cpus, calculation);
+    if arguments.low_memory {
+        policy.report_every = policy.report_every.or(Some(1));
+        log::info!(
+            "Low memory mode: {} workers, batch size {}",
+            decided.workers.unwrap_or(1),
+            decided.batch.unwrap_or(1)
+        );
+    }
+    let settings = Settings {
+        cpus,
+        workers: decided.workers,
+        memory_bytes: options.memory.map(|size| size.resolve(machine.total_bytes)),
+        floor_bytes,
+        swap_bytes: memory::swap_total_bytes(),
+        seed: seed(),
+    };
+    let mut request = options.request();
+    request.memory = memory_limit;
+    let task = Task {
+        request,
+        batch: batch_rule(arguments, &decided, &policy),
+        ..Task::default()
+    };
+    Ok(Plan {
+        policy,
+        settings,
+        task,
+    })
+}
+
+/// A command takes batches when it says so, or when anything was said on their size.
+fn batch_rule(arguments: &Batch, decided: &Decided, policy: &Policy) -> Option<BatchRule> {
+    let told = arguments.batch_signal.is_some() || arguments.batch_file.is_some();
+    let holds = !Template::new(&arguments.command)
+        .holding(&[BATCH])
+        .is_empty();
+    let maximum = decided.batch.unwrap_or(policy.batch.maximum);
+    (told || holds || decided.batch.is_some()).then(|| BatchRule {
+        range: BatchRange {
+            maximum,
+            minimum: policy.batch.minimum.min(maximum),
+        },
+        signal: arguments.batch_signal,
+        file: arguments.batch_file.clone(),
+    })
+}
+
+/// A variable of the environment that is not one of our own; an empty one is none.
+fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>>
+where
+    T::Err: std::fmt::Display,
+{
+    let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    value
+        .to_str()
+        .unwrap_or_default()
+        .trim()
+        .parse()
+        .map(Some)
+        .map_err(|error| anyhow::anyhow!("the environment has {name}={}: {error}", value.display()))
+}
+
+/// The same for a number that is at least 1.
+fn count(name: &str) -> anyhow::Result<Option<u32>> {
+    let number = variable::<std::num::NonZeroU32>(name)?;
+    Ok(number.map(std::num::NonZeroU32::get))
+}
+
+/// The level of `LOG_LEVEL`, which `FFWARDEN_LOG_LEVEL` goes before, by the names of Python's logging.
+pub fn log_level() -> Option<log::LevelFilter> {
+    let value = ["FFWARDEN_LOG_LEVEL", "LOG_LEVEL"]
+        .into_iter()
+        .filter_map(env::var_os)
+        .find(|value| !value.is_empty())?;
+    match value.to_str()?.to_ascii_uppercase().as_str() {
+        "TRACE" => Some(log::LevelFilter::Trace),
+        "DEBUG" => Some(log::LevelFilter::Debug),
+        "INFO" => Some(log::LevelFilter::Info),
+        "WARNING" | "WARN" => Some(log::LevelFilter::Warn),
+        "ERROR" | "CRITICAL" | "FATAL" => Some(log::LevelFilter::Error),
+        _ => None,
+    }
+}
+
+/// Whether colours are wanted on a terminal.
+pub fn wants_color(color: Option<Color>) -> bool {
+    match color {
+        Some(Color::Always) => true,
+        Some(Color::Never) => false,
+        Some(Color::Auto) | None => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    }
+}
+
+/// Different for batches that start at the same moment.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,333 @@
+//! Carrying out relief: what is done to get memory back without stopping anything, and when that is done.
+//!
+//! What blocks in the kernel is done by a thread of its own for each relief; the user's command is a child of the
+//! loop. Either is given up after the policy's time; that it helped is for the core to judge.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::signal::{Signal, killpg};
+
+use super::threads::Answers;
+use crate::child::{self, Apart, Launch, Placement, Process, find_program};
+use crate::config::policy::ReliefRules;
+use crate::core::ReliefId;
+use crate::job::JobError;
+use crate::sys::{self, Reaped, WaitStatus};
+
+/// How long a child has to act on a relief signal before memory is looked at: unloading a model takes a moment.
+const SIGNAL_TAKES: Duration = Duration::from_millis(500);
+/// Bytes of what a relief command says that are kept for the log.
+const SAID_BOUND: usize = 4096;
+
+/// The reliefs under way.
+pub struct Reliefs {
+    rules: ReliefRules,
+    open_files: Option<u64>,
+    under_way: BTreeMap<ReliefId, UnderWay>,
+}
+
+enum UnderWay {
+    /// A thread works on it.
+    Thread { give_up: Instant },
+    /// A signal was sent.
+    Signal { until: Instant },
+    /// A command runs.
+    Command(Box<Command>),
+}
+
+struct Command {
+    process: Process,
+    /// None when it has closed it.
+    said: Option<OwnedFd>,
+    kept: Vec<u8>,
+    kill_at: Instant,
+    /// It was killed and is answered; it only has to be reaped.
+    killed: bool,
+}
+
+/// A relief that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Over {
+    /// Which.
+    pub relief: ReliefId,
+    /// It did what it was asked to.
+    pub done: bool,
+}
+
+impl Reliefs {
+    /// None under way. `open_files` is the soft limit of open files before we raised ours.
+    pub fn new(rules: ReliefRules, open_files: Option<u64>) -> Reliefs {
+        Reliefs {
+            rules,
+            open_files,
+            under_way: BTreeMap::new(),
+        }
+    }
+
+    /// Has a thread reclaim from these cgroups: file cache only, or all that can go from frozen ones. False where
+    /// there is nothing to do it with.
+    pub fn reclaim(
+        &mut self,
+        relief: ReliefId,
+        dirs: Vec<PathBuf>,
+        frozen: bool,
+        answers: &Answers,
+        now: Instant,
+    ) -> bool {
+        let give_up = now + self.rules.timeout;
+        if dirs.is_empty() || !reclaimer::start(relief, dirs, frozen, give_up, answers) {
+            return false;
+        }
+        self.under_way.insert(relief, UnderWay::Thread { give_up });
+        true
+    }
+
+    /// Signals were sent to children.
+    pub fn signalled(&mut self, relief: ReliefId, now: Instant) {
+        let until = now + SIGNAL_TAKES.min(self.rules.timeout);
+        self.under_way.insert(relief, UnderWay::Signal { until });
+    }
+
+    /// Starts the policy's command.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be started.
+    pub fn command(&mut self, relief: ReliefId, now: Instant) -> Result<(), JobError> {
+        let words = self.rules.command.iter().flatten();
+        let argv: Vec<OsString> = words.map(OsString::from).collect();
+        let path = find_program(argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
+        let (said, says) = sys::cloexec_pipe()?;
+        fcntl(&said, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(std::io::Error::from)?;
+        let null = std::fs::File::open("/dev/null")?;
+        let launch = Launch {
+            path,
+            argv,
+            keep_fd: None,
+            apart: Some(Apart {
+                stdio: [null.into(), says.try_clone()?, says],
+                env: Vec::new(),
+                open_files: self.open_files,
+            }),
+        };
+        let placement = Placement {
+            cgroup: None,
+            cgroup_procs: None,
+            rlimit_data: None,
+        };
+        let command = Command {
+            process: child::spawn(&launch, &placement)?,
+            said: Some(said),
+            kept: Vec::new(),
+            kill_at: now + self.rules.timeout,
+            killed: false,
+        };
+        let command = UnderWay::Command(Box::new(command));
+        self.under_way.insert(relief, command);
+        Ok(())
+    }
+
+    /// To be polled for reading: what commands say.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.under_way.values().filter_map(|one| match one {
+            UnderWay::Command(command) if !command.killed => command.said.as_ref().map(AsFd::as_fd),
+            _ => None,
+        })
+    }
+
+    /// When one has to be given up.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let times = self.under_way.values().filter_map(|one| match one {
+            UnderWay::Thread { give_up } => Some(*give_up),
+            UnderWay::Signal { until } => Some(*until),
+            UnderWay::Command(command) => (!command.killed).then_some(command.kill_at),
+        });
+        times.min()
+    }
+
+    /// Reads what commands say, and gives up what takes too long. What is over then.
+    pub fn go_on(&mut self, now: Instant) -> Vec<Over> {
+        let mut over = Vec::new();
+        for (relief, one) in &mut self.under_way {
+            match one {
+                UnderWay::Thread { give_up } if now >= *give_up => over.push((*relief, false)),
+                UnderWay::Signal { until } if now >= *until => over.push((*relief, true)),
+                UnderWay::Command(command) if !command.killed => {
+                    command.read();
+                    if now >= command.kill_at {
+                        command.kill();
+                        log::warn!(
+                            "the relief command was killed: it took longer than {:.1} s",
+                            self.rules.timeout.as_secs_f64()
+                        );
+                        over.push((*relief, false));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (relief, _) in &over {
+            // A command that was killed is still to be reaped.
+            if !matches!(self.under_way.get(relief), Some(UnderWay::Command(_))) {
+                self.under_way.remove(relief);
+            }
+        }
+        let over = over.into_iter();
+        over.map(|(relief, done)| Over { relief, done }).collect()
+    }
+
+    /// A thread has answered. None when it was given up before.
+    pub fn answered(&mut self, relief: ReliefId, done: bool) -> Option<Over> {
+        self.under_way
+            .remove(&relief)
+            .map(|_| Over { relief, done })
+    }
+
+    /// A child has ended: if it was a command's, whether the relief is over with it.
+    pub fn reaped(&mut self, reaped: &Reaped) -> Option<Over> {
+        let mine = |one: &UnderWay| match one {
+            UnderWay::Command(command) => command.process.pid == reaped.pid,
+            _ => false,
+        };
+        let relief = *self.under_way.iter().find(|(_, one)| mine(one))?.0;
+        let Some(UnderWay::Command(mut command)) = self.under_way.remove(&relief) else {
+            return None;
+        };
+        if command.killed {
+            return None;
+        }
+        command.read();
+        command.say();
+        let done = reaped.status == WaitStatus::Exited(0);
+        if !done {
+            log::warn!("the relief command failed: {}", ending(reaped.status));
+        }
+        Some(Over { relief, done })
+    }
+
+    /// We are to end: commands are killed.
+    pub fn end(&mut self) {
+        for one in self.under_way.values_mut() {
+            if let UnderWay::Command(command) = one {
+                command.kill();
+            }
+        }
+    }
+}
+
+fn ending(status: WaitStatus) -> String {
+    match status {
+        WaitStatus::Exited(code) => format!("it exited with {code}"),
+        WaitStatus::Signaled(number) => format!("signal {number} killed it"),
+    }
+}
+
+impl Command {
+    fn read(&mut self) {
+        let mut chunk = [0u8; 1024];
+        while let Some(said) = &self.said {
+            match nix::unistd::read(said, &mut chunk) {
+                // A pipe that is closed is always ready.
+                Ok(0) => self.said = None,
+                Ok(count) => {
+                    let room = SAID_BOUND.saturating_sub(self.kept.len()).min(count);
+                    self.kept.extend_from_slice(&chunk[..room]);
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        if !self.killed {
+            self.say();
+            // Its group, which it leads: not reaped, so the number is still its own.
+            let _already_gone = killpg(self.process.pid, Signal::SIGKILL);
+            self.killed = true;
+        }
+    }
+
+    fn say(&self) {
+        for line in String::from_utf8_lossy(&self.kept).lines() {
+            log::info!("relief command: {}", line.escape_debug());
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod reclaimer {
+    use std::path::{Path, PathBuf};
+    use std::time::Instant;
+
+    use super::super::threads::{Answer, Answers, start as start_thread};
+    use crate::core::ReliefId;
+    use crate::memory::value;
+    use crate::slice::cgroup;
+
+    /// Starts a thread that reclaims from these cgroups. Whether it could be started.
+    pub fn start(
+        relief: ReliefId,
+        dirs: Vec<PathBuf>,
+        frozen: bool,
+        until: Instant,
+        answers: &Answers,
+    ) -> bool {
+        let answers = answers.clone();
+        let work = move || {
+            let mut done = false;
+            for dir in dirs {
+                if Instant::now() < until {
+                    done |= one(&dir, frozen);
+                }
+            }
+            answers.give(Answer::Relieved(relief, done));
+        };
+        let started = start_thread("relief", work);
+        if let Err(error) = &started {
+            log::warn!("no thread for relief: {error}");
+        }
+        started.is_ok()
+    }
+
+    fn one(dir: &Path, frozen: bool) -> bool {
+        let result = if frozen {
+            cgroup::freeze(dir, true).and_then(|()| cgroup::reclaim(dir, u64::MAX))
+        } else {
+            cgroup::reclaim(dir, file_cache(dir))
+        };
+        result.inspect_err(|error| log::warn!("{error}")).is_ok()
+    }
+
+    /// Bytes of page cache of files that a cgroup is charged with.
+    fn file_cache(dir: &Path) -> u64 {
+        let stat = std::fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+        ["inactive_file", "active_file"]
+            .iter()
+            .filter_map(|key| value(&stat, key))
+            .sum()
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod reclaimer {
+    use std::path::PathBuf;
+    use std::time::Instant;
+
+    use super::super::threads::Answers;
+    use crate::core::ReliefId;
+
+    /// There is nothing to reclaim with.
+    pub fn start(
+        _relief: ReliefId,
+        _dirs: Vec<PathBuf>,
+        _frozen: bool,
+        _until: Instant,
+        _answers: &Answers,
+    ) -> bool {
+        false
+    }
+}

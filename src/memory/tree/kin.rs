@@ -1,0 +1,140 @@
+//! Who is whose child, read once for all the trees of one supervisor.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::COOKIE;
+use crate::memory::proc;
+
+/// The processes below this supervisor, and to which attempt each that fell to it belongs. Cheap to clone; all the
+/// trees of one supervisor share one.
+#[derive(Debug, Clone)]
+pub struct Kin(Rc<RefCell<Table>>);
+
+impl Default for Kin {
+    fn default() -> Kin {
+        Kin::new()
+    }
+}
+
+#[derive(Debug)]
+struct Table {
+    me: i32,
+    /// The kernel lists children (`CONFIG_PROC_CHILDREN`); without, all processes are looked at.
+    listed: bool,
+    /// The newest PID when the rest was read.
+    newest: Option<u64>,
+    /// Our own children.
+    own: Vec<i32>,
+    /// Every process, where children are not listed.
+    all: BTreeMap<i32, Entry>,
+    /// The cookies of our own children, each read once.
+    cookies: BTreeMap<i32, Option<Vec<u8>>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    start: u64,
+    children: Vec<i32>,
+}
+
+impl Kin {
+    /// For the attempts of this process.
+    pub fn new() -> Kin {
+        Kin(Rc::new(RefCell::new(Table {
+            me: nix::unistd::getpid().as_raw(),
+            listed: proc::lists_children(),
+            newest: None,
+            own: Vec::new(),
+            all: BTreeMap::new(),
+            cookies: BTreeMap::new(),
+        })))
+    }
+
+    #[cfg(test)]
+    pub(super) fn listed(self, listed: bool) -> Kin {
+        self.0.borrow_mut().listed = listed;
+        self
+    }
+
+    /// How many trees share it.
+    pub(super) fn trees(&self) -> usize {
+        Rc::strong_count(&self.0).max(1)
+    }
+
+    /// Reads it anew, unless nothing was started since it was read last and it is not `forced`.
+    pub(super) fn refresh(&self, newest: Option<u64>, forced: bool) {
+        let table = &mut *self.0.borrow_mut();
+        if !forced && newest.is_some() && table.newest == newest {
+            return;
+        }
+        table.newest = newest;
+        if table.listed {
+            table.own = proc::children(table.me);
+        } else {
+            table.read_all();
+        }
+        let own = &table.own;
+        table.cookies.retain(|pid, _| own.contains(pid));
+    }
+
+    /// The children of a process that was started at `start`.
+    pub(super) fn children(&self, pid: i32, start: u64) -> Vec<i32> {
+        let table = self.0.borrow();
+        if table.listed {
+            return proc::children(pid);
+        }
+        table
+            .all
+            .get(&pid)
+            .filter(|entry| entry.start == start)
+            .map_or_else(Vec::new, |entry| entry.children.clone())
+    }
+
+    /// The children of a process, whichever has this PID now.
+    pub(super) fn children_of_any(&self, pid: i32) -> Vec<i32> {
+        let start = self.start(pid).unwrap_or(0);
+        self.children(pid, start)
+    }
+
+    /// When a process was started that was there when this was read; not where children are listed.
+    pub(super) fn start(&self, pid: i32) -> Option<u64> {
+        Some(self.0.borrow().all.get(&pid)?.start)
+    }
+
+    /// Our own children that carry this cookie.
+    pub(super) fn with_cookie(&self, cookie: &[u8]) -> Vec<i32> {
+        let Table { own, cookies, .. } = &mut *self.0.borrow_mut();
+        let carries = |pid: &&i32| {
+            cookies
+                .entry(**pid)
+                .or_insert_with(|| proc::variable(**pid, COOKIE))
+                .as_deref()
+                == Some(cookie)
+        };
+        own.iter().filter(carries).copied().collect()
+    }
+}
+
+impl Table {
+    fn read_all(&mut self) {
+        self.all.clear();
+        let mut parents = Vec::new();
+        for pid in proc::all() {
+            if let Some(stat) = proc::stat(pid) {
+                parents.push((pid, stat.parent));
+                let children = Vec::new();
+                let start = stat.start;
+                self.all.insert(pid, Entry { start, children });
+            }
+        }
+        for (pid, parent) in parents {
+            if let Some(entry) = self.all.get_mut(&parent) {
+                entry.children.push(pid);
+            }
+        }
+        let own = self.all.get(&self.me);
+        self.own = own.map_or_else(Vec::new, |entry| entry.children.clone());
+    }
+}

@@ -1,0 +1,353 @@
+//! The tree on Linux, from `/proc`.
+//!
+//! Who belongs to it is looked up again only when a process has been started somewhere since (the kernel tells the
+//! PID it gave away last); in between a look costs one small read for each process.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+use super::Kin;
+use crate::memory::kept::Kept;
+use crate::memory::{Usage, proc};
+
+/// Rounds of looking for processes that were forked while others were being stopped.
+const ROUNDS: usize = 64;
+/// The longest time between two searches for members.
+const SEARCH_AT_LEAST: Duration = Duration::from_secs(1);
+/// Searches take no more than one part in so many of one processor, for all trees together, even where processes
+/// are started all the time.
+const SEARCH_SHARE: u32 = 100;
+/// Members whose memory is read through a descriptor kept open; an attempt has one process as a rule, or a shell
+/// and one.
+const KEPT: usize = 2;
+/// How long stopped processes may take to stand still.
+const FREEZE_WITHIN: Duration = Duration::from_secs(1);
+/// Between two looks whether they do.
+const FREEZE_LOOK: Duration = Duration::from_millis(2);
+
+/// The processes of one attempt, or the descendants of one process.
+#[derive(Debug)]
+pub struct Tree {
+    kin: Kin,
+    roots: Roots,
+    known: RefCell<Known>,
+    page_bytes: u64,
+}
+
+/// Where members come from, besides the descendants of those known.
+#[derive(Debug)]
+enum Roots {
+    Nowhere,
+    ChildrenOf(i32),
+    Cookie(Vec<u8>),
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    members: BTreeMap<i32, Member>,
+    /// The newest PID when members were searched for, and when that was.
+    searched: Option<(Option<u64>, Instant)>,
+    /// How long to wait before the next search.
+    wait: Duration,
+}
+
+/// A process named for good.
+#[derive(Debug)]
+struct Member {
+    start: u64,
+    statm: Option<Kept>,
+}
+
+impl Member {
+    fn new(start: u64) -> Member {
+        Member { start, statm: None }
+    }
+}
+
+impl Tree {
+    /// The descendants of `root`, itself not among them.
+    pub fn below(root: nix::unistd::Pid) -> Tree {
+        Tree::new(Roots::ChildrenOf(root.as_raw()), &Kin::new())
+    }
+
+    /// `root`, its descendants, and those that were its descendants when they were seen.
+    pub fn of(root: nix::unistd::Pid) -> Tree {
+        let tree = Tree::new(Roots::Nowhere, &Kin::new());
+        tree.adopt(root);
+        tree
+    }
+
+    /// The processes of one attempt, none until its child is given to [`Tree::adopt`]: that child, its descendants,
+    /// those that were seen there, and those that fell to this process and carry the cookie.
+    pub fn attempt(cookie: &OsStr, kin: &Kin) -> Tree {
+        Tree::new(Roots::Cookie(cookie.as_bytes().to_vec()), kin)
+    }
+
+    fn new(roots: Roots, kin: &Kin) -> Tree {
+        Tree {
+            kin: kin.clone(),
+            roots,
+            known: RefCell::default(),
+            page_bytes: procfs::page_size(),
+        }
+    }
+
+    /// A process that belongs to the tree: the attempt's child.
+    pub fn adopt(&self, child: nix::unistd::Pid) {
+        if let Some(stat) = proc::stat(child.as_raw()) {
+            let mut known = self.known.borrow_mut();
+            known
+                .members
+                .insert(child.as_raw(), Member::new(stat.start));
+            known.searched = None;
+        }
+    }
+
+    /// Searches for members, unless none can have been added since the last search.
+    fn update(&self) {
+        let newest = proc::newest();
+        {
+            let known = self.known.borrow();
+            if let Some((then, at)) = known.searched {
+                let nothing_new = newest.is_some() && then == newest;
+                let wait = if nothing_new {
+                    SEARCH_AT_LEAST
+                } else {
+                    known.wait
+                };
+                if at.elapsed() < wait {
+                    return;
+                }
+            }
+        }
+        self.search(newest, false);
+    }
+
+    /// Finds all members alive now. A process that ends while we look is left out.
+    fn search(&self, newest: Option<u64>, forced: bool) {
+        let begin = Instant::now();
+        let known = &mut *self.known.borrow_mut();
+        let overdue = known
+            .searched
+            .is_some_and(|(_, at)| at.elapsed() >= SEARCH_AT_LEAST);
+        self.kin.refresh(newest, forced || overdue);
+        let mut open = match &self.roots {
+            Roots::Nowhere => Vec::new(),
+            Roots::ChildrenOf(root) => self.kin.children_of_any(*root),
+            Roots::Cookie(cookie) => self.kin.with_cookie(cookie),
+        };
+        known.members.retain(|pid, member| {
+            let is_it = |stat: &proc::Stat| stat.start == member.start && stat.is_alive();
+            if proc::stat(*pid).as_ref().is_some_and(is_it) {
+                open.push(*pid);
+                return true;
+            }
+            // Where children are not listed, those of one that has just ended are known.
+            if self.kin.start(*pid) == Some(member.start) {
+                open.extend(self.kin.children(*pid, member.start));
+            }
+            false
+        });
+        let mut seen = BTreeSet::new();
+        while let Some(pid) = open.pop() {
+            if !seen.insert(pid) {
+                continue;
+            }
+            let start = match (known.members.get(&pid), proc::stat(pid)) {
+                (Some(member), _) => Some(member.start),
+                (None, Some(stat)) if stat.is_alive() => {
+                    known.members.insert(pid, Member::new(stat.start));
+                    Some(stat.start)
+                }
+                (None, _) => self.kin.start(pid),
+            };
+            if let Some(start) = start {
+                open.extend(self.kin.children(pid, start));
+            }
+        }
+        known.searched = Some((newest, begin));
+        let trees = u32::try_from(self.kin.trees()).unwrap_or(u32::MAX);
+        known.wait = begin
+            .elapsed()
+            .saturating_mul(SEARCH_SHARE.saturating_mul(trees))
+            .min(SEARCH_AT_LEAST);
+    }
+
+    /// Memory and number of processes. Memory is the private resident memory of each plus the largest shared part,
+    /// so that libraries and shared buffers are counted once.
+    pub fn memory(&self) -> Usage {
+        self.update();
+        let known = &mut *self.known.borrow_mut();
+        let mut usage = Usage::default();
+        let mut largest_shared = 0;
+        let mut place = 0;
+        known.members.retain(|pid, member| {
+            let Some((resident, shared)) = pages(*pid, member, place < KEPT) else {
+                return false;
+            };
+            place += 1;
+            usage.processes += 1;
+            usage.needs_bytes += resident.saturating_sub(shared) * self.page_bytes;
+            largest_shared = largest_shared.max(shared * self.page_bytes);
+            true
+        });
+        usage.needs_bytes += largest_shared;
+        usage
+    }
+
+    /// Memory, processes, and CPU time of what is alive and of what it has waited for.
+    pub fn usage(&self) -> Usage {
+        let usage = self.memory();
+        let members = &self.known.borrow().members;
+        let ticks = members
+            .iter()
+            .filter_map(|(pid, member)| Some((member, proc::stat(*pid)?)))
+            .filter(|(member, stat)| stat.start == member.start)
+            .map(|(_, stat)| stat.cpu_ticks)
+            .sum();
+        Usage {
+            cpu: proc::ticks(ticks),
+            ..usage
+        }
+    }
+
+    /// What the tree has read, written and computed: its signs of life. Costs more than [`Tree::usage`].
+    pub fn activity(&self) -> Usage {
+        let usage = self.usage();
+        let members = &self.known.borrow().members;
+        Usage {
+            io_bytes: members.keys().filter_map(|pid| proc::io_bytes(*pid)).sum(),
+            ..usage
+        }
+    }
+
+    /// Sends a signal to every member, each named by a pidfd; how many got it.
+    pub fn signal(&self, signal: Signal) -> usize {
+        self.search(proc::newest(), true);
+        let members = &self.known.borrow().members;
+        members
+            .iter()
+            .filter(|(pid, member)| send(**pid, member.start, signal))
+            .count()
+    }
+
+    /// Stops every member; again, until no more of them turn up. How many.
+    fn stop(&self) -> usize {
+        let mut stopped = 0;
+        for _ in 0..ROUNDS {
+            let count = self.signal(Signal::SIGSTOP);
+            if count <= stopped {
+                break;
+            }
+            stopped = count;
+        }
+        stopped
+    }
+
+    /// Kills all members. Each is stopped before any is killed, so that a fork bomb cannot outrun us.
+    pub fn kill(&self) {
+        self.stop();
+        self.signal(Signal::SIGKILL);
+    }
+
+    /// Stops all members where they stand, or lets them go on. Returns when they stand still.
+    ///
+    /// # Errors
+    /// `TimedOut` when they do not in a second; they then go on.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        if !frozen {
+            self.signal(Signal::SIGCONT);
+            return Ok(());
+        }
+        self.stop();
+        let deadline = Instant::now() + FREEZE_WITHIN;
+        while !self.is_still() {
+            if Instant::now() >= deadline {
+                self.signal(Signal::SIGCONT);
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            std::thread::sleep(FREEZE_LOOK);
+        }
+        Ok(())
+    }
+
+    fn is_still(&self) -> bool {
+        let members = &self.known.borrow().members;
+        members
+            .keys()
+            .filter_map(|pid| proc::stat(*pid))
+            .all(|stat| stat.is_stopped() || !stat.is_alive())
+    }
+
+    /// Whether no member is alive (zombies do not count).
+    pub fn is_empty(&self) -> bool {
+        let is_alive = |pid: i32, start| {
+            proc::stat(pid).is_some_and(|stat| stat.start == start && stat.is_alive())
+        };
+        let known_alive = self
+            .known
+            .borrow()
+            .members
+            .iter()
+            .any(|(pid, member)| is_alive(*pid, member.start));
+        if known_alive {
+            return false;
+        }
+        self.search(proc::newest(), true);
+        self.known.borrow().members.is_empty()
+    }
+
+    /// The PIDs of all members alive now, ascending.
+    pub fn pids(&self) -> Vec<i32> {
+        self.update();
+        self.known.borrow().members.keys().copied().collect()
+    }
+}
+
+/// Resident and shared pages; none when the process is gone.
+fn pages(pid: i32, member: &mut Member, keep: bool) -> Option<(u64, u64)> {
+    let mut opened;
+    let statm = match &mut member.statm {
+        Some(kept) => kept,
+        None => {
+            let file = Kept::open(Path::new(&format!("/proc/{pid}/statm"))).ok()?;
+            // Open before it is looked at again: from here on it is this process's, whoever gets the PID.
+            proc::stat(pid).filter(|stat| stat.start == member.start)?;
+            if keep {
+                member.statm.insert(file)
+            } else {
+                opened = file;
+                &mut opened
+            }
+        }
+    };
+    proc::statm(statm.read().ok()?).filter(|(resident, _)| *resident > 0)
+}
+
+/// A pidfd is opened first; only then is the process looked at again, so a reused PID is not signalled.
+fn send(pid: i32, start: u64, signal: Signal) -> bool {
+    let (Some(pid), Some(number)) = (
+        Pid::from_raw(pid),
+        rustix::process::Signal::from_named_raw(signal as i32),
+    ) else {
+        return false;
+    };
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else {
+        return false;
+    };
+    let is_it = proc::stat(pid.as_raw_nonzero().get())
+        .is_some_and(|stat| stat.start == start && stat.is_alive());
+    is_it && pidfd_send_signal(pidfd, number).is_ok()
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,108 @@
+//! Feeds `core::thrash` with a cgroup's counters, once the child needs nearly all of its limit.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::core::thrash::{self, Look, Thrash};
+use crate::memory::kept::Kept;
+use crate::memory::pressure::Pressure;
+use crate::memory::{needs_from_stat, value};
+
+/// What is known of one cgroup's crawling.
+#[derive(Debug)]
+pub(super) struct Crawl {
+    limit_bytes: u64,
+    thrash: Thrash,
+    made: Instant,
+    files: Files,
+    found: bool,
+}
+
+/// Opened when they are needed for the first time, for most children never need them.
+#[derive(Debug)]
+enum Files {
+    NotYet,
+    Open {
+        pressure: Pressure,
+        held: Kept,
+    },
+    /// No PSI here.
+    Missing,
+}
+
+impl Crawl {
+    pub(super) fn new(limit_bytes: u64) -> Crawl {
+        Crawl {
+            limit_bytes,
+            thrash: Thrash::default(),
+            made: Instant::now(),
+            files: Files::NotYet,
+            found: false,
+        }
+    }
+
+    /// Whether its counters are to be looked at: it needs nearly all of its limit.
+    pub(super) fn is_near(&mut self, needs_bytes: u64) -> bool {
+        let near = thrash::is_near(needs_bytes, self.limit_bytes);
+        if !near {
+            self.thrash.forget();
+        }
+        near
+    }
+
+    /// Looks at what its `memory.stat` and `memory.events` say: whether it crawls. Once it has, it stays so.
+    pub(super) fn look(&mut self, dir: &Path, stat: &str, events: &str) -> bool {
+        self.found = self.found || self.measure(dir, stat, events).unwrap_or(false);
+        self.found
+    }
+
+    fn measure(&mut self, dir: &Path, stat: &str, events: &str) -> Option<bool> {
+        if let Files::NotYet = self.files {
+            let open = || {
+                Some((
+                    Pressure::of(dir)?,
+                    Kept::open(&dir.join("memory.current")).ok()?,
+                ))
+            };
+            self.files = open().map_or(Files::Missing, |(pressure, held)| Files::Open {
+                pressure,
+                held,
+            });
+        }
+        let Files::Open { pressure, held } = &mut self.files else {
+            return None;
+        };
+        let look = Look {
+            full_total: pressure.totals()?.full,
+            needs_bytes: needs_from_stat(stat),
+            held_bytes: held.read().ok()?.trim().parse().ok()?,
+            limit_bytes: self.limit_bytes,
+            at_limit: value(events, "max")?,
+            refaults: refaults(stat),
+        };
+        Some(self.thrash.look(self.made.elapsed(), look))
+    }
+}
+
+/// Pages read again soon after they were evicted. One number before Linux 5.9.
+fn refaults(stat: &str) -> u64 {
+    let new = ["workingset_refault_file", "workingset_refault_anon"];
+    let get = |key| value(stat, key);
+    match new.map(get) {
+        [None, None] => get("workingset_refault").unwrap_or(0),
+        both => both.into_iter().flatten().sum(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refaults_have_had_two_names() {
+        let new = "workingset_refault_anon 3\nworkingset_refault_file 40\n";
+        assert_eq!(refaults(new), 43);
+        assert_eq!(refaults("workingset_refault 7\n"), 7);
+        assert_eq!(refaults("anon 1\n"), 0);
+    }
+}

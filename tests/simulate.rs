@@ -139,8 +139,8 @@ fn what_is_not_as_expected_exits_with_1_and_names_the_line() {
     );
 }
 
-#[test]
-fn a_machine_that_another_program_fills_at_once_is_a_violation() {
+/// Three jobs of 2 GiB run on 8 GiB when another program takes 4.8 GiB at once: two have to go.
+fn filled_at_once() -> String {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("full.yaml");
     let text = "name: full\nmachine: {memory: 8G, cpus: 4}\npolicy: default\n\
@@ -149,13 +149,27 @@ fn a_machine_that_another_program_fills_at_once_is_a_violation() {
     fs::write(&file, text).unwrap();
     let ran = simulate(&[file.to_str().unwrap()]);
     assert_eq!(ran.code(), Some(1), "{}", ran.stderr);
-    let shown = ran.stdout();
-    assert!(shown.contains("violations: 1"), "{shown}");
-    assert!(shown.contains("the kernel killed attempt"), "{shown}");
+    ran.stdout()
+}
+
+#[test]
+fn a_machine_that_another_program_fills_at_once_is_a_violation() {
+    let shown = filled_at_once();
+    assert!(
+        shown.contains("10.8 GiB wanted at once, the kernel killed attempt 3"),
+        "{shown}"
+    );
     assert!(
         shown.contains("6 jobs: 6 done"),
         "nothing is lost all the same: {shown}"
     );
+}
+
+#[test]
+#[ignore = "the core starts new work at once where the kernel has just killed, on numbers from before"]
+fn after_a_kill_nothing_starts_before_memory_was_looked_at() {
+    let shown = filled_at_once();
+    assert!(shown.contains("violations: 2\n"), "{shown}");
 }
 
 #[test]
@@ -187,21 +201,22 @@ fn mistakes_are_told_with_their_place() {
 
 #[test]
 fn another_policy_can_be_tried_and_all_is_told_as_json() {
-    let ran = simulate(&["hard-spikes.yaml", "--json", "--policy", "circuit-breaker"]);
+    let ran = simulate(&["hard-spikes.yaml", "--json", "--policy", "concurrent-video"]);
     let json: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
-    assert_eq!(json["policy"], "circuit-breaker");
+    assert_eq!(json["policy"], "concurrent-video");
     assert_eq!(json["counts"]["done"], 60);
-    assert_eq!(json["counts"]["most_running"], 1, "its one worker");
-    let makespan = json["counts"]["makespan"].as_f64().unwrap();
+    assert_eq!(json["counts"]["most_running"], 4, "its four workers");
+    assert_eq!(json["attempts"].as_array().unwrap().len(), 60);
+    // Sixty jobs of 42 to 78 s: what they add up to, and the best that 16 GiB and 16 processors allow.
     let sequential = json["baselines"]["sequential"]["makespan"]
         .as_f64()
         .unwrap();
+    assert!((3400.0..3800.0).contains(&sequential), "{sequential}");
+    let oracle = json["baselines"]["oracle"]["makespan"].as_f64().unwrap();
     assert!(
-        (makespan / sequential - 1.0).abs() < 0.05,
-        "{makespan} and {sequential}"
+        (sequential / 16.0..sequential / 6.0).contains(&oracle),
+        "{oracle}"
     );
-    assert!(json["baselines"]["oracle"]["makespan"].as_f64().unwrap() < sequential);
-    assert_eq!(json["attempts"].as_array().unwrap().len(), 60);
 }
 
 #[test]

@@ -178,8 +178,8 @@ fn mistakes_are_told_with_their_place() {
     let file = dir.path().join("it's\n\"odd\".yaml");
     for (wrong, message) in [
         ("cpus: 0", "cpus: a machine has 1 to 4096 processors"),
-        ("cpus: 2, ram: 3", ":2:29: ram: unknown key"),
-        ("cpus: 2, swap: 1X", ":2:35: swap: `1X` is no size"),
+        ("cpus: 2, ram: 3", ":2:32: ram: unknown key"),
+        ("cpus: 2, swap: 1X", ":2:38: swap: `1X` is no size"),
     ] {
         let text = format!(
             "name: x\nmachine: {{memory: 8G, {wrong}}}\npolicy: default\n\
@@ -240,4 +240,22 @@ fn the_page_needs_nothing_from_elsewhere() {
         assert!(!html.contains(elsewhere), "{elsewhere}");
     }
     assert!(html.len() < 1 << 20, "{} bytes", html.len());
+}
+
+#[test]
+fn the_scenario_of_the_manual_can_be_played() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/simulate.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let blocks: Vec<&str> = manual
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let text = blocks.concat();
+    let scenario =
+        Scenario::parse(&text, "docs/simulate.md").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        (blocks.len(), scenario.jobs(), scenario.expect.rows.len()),
+        (2, 40, 1)
+    );
 }

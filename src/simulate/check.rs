@@ -38,7 +38,7 @@ pub enum Kind {
     LeftEarly,
     /// An attempt was frozen for longer than allowed.
     FrozenLong,
-    /// The last running attempt was stopped though it was not the one that broke the limit.
+    /// The last running attempt was stopped though it alone needed no more than what others leave for the budget.
     LastStopped,
     /// More attempts than the stage allows.
     TooManyWorkers,

@@ -83,10 +83,9 @@ pub fn play(scenario: &Scenario, policy: &Policy, options: Options) -> Played {
     let mut run = Run::new(scenario, policy, settings);
     run.drive(&mut step);
     let mut played = run.finish(policy);
-    if options
-        .baselines
-        .unwrap_or(scenario.jobs() <= MOST_FOR_BASELINES)
-    {
+    let few = scenario.jobs() <= MOST_FOR_BASELINES;
+    // A run that was cut off has no makespan to compare.
+    if options.baselines.unwrap_or(few) && !played.cut_off {
         played.baselines = Some(baseline::all(scenario, policy));
     }
     played

@@ -452,7 +452,7 @@ impl Group {
     /// Where and how an attempt goes wrong; `earlier` attempts of the job were made.
     pub fn fault_of(&self, drawn: &Drawn, earlier: u32) -> Option<Fault> {
         self.fault
-            .filter(|fault| drawn.index % fault.every == 0 && earlier < fault.attempts)
+            .filter(|fault| drawn.index.is_multiple_of(fault.every) && earlier < fault.attempts)
     }
 }
 

@@ -6,22 +6,22 @@
 //! when that factor changes. Memory runs evenly between two turns, so the moment a limit is met is computed, not
 //! searched for. Each thing that happens costs the logarithm of how much is foreseen.
 
+mod memory;
+mod relief;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
+use self::memory::Sums;
 use super::attempt::Attempt;
-use super::scenario::{FaultKind, Group, Relief, ReliefResult, Scenario, Stall};
+use super::scenario::{FaultKind, Group, Scenario, Stall};
 use crate::config::policy::{Policy, ReliefKind, Trigger};
 use crate::core::ladder::Outcome;
-use crate::core::{Action, AttemptId, End, Event, JobId, ReliefId, Sample, Start, Use};
+use crate::core::{Action, AttemptId, End, Event, JobId, ReliefId, Start};
 
-/// How fast children get on while memory overflows into swap: as seen with a thrashing disk, not measured.
-const THRASHING: f64 = 0.1;
 /// A measurement that is asked for takes this long: what is asked at every look must not stop the clock.
 const MEASURING: u64 = 1_000_000;
-/// A child that does not stop is killed after this, as in the real shell.
-const KILLED_AFTER: Duration = Duration::from_secs(5);
 /// After so many changes the sums over all children are made anew, against rounding.
 const RESUM: u32 = 256;
 
@@ -134,17 +134,6 @@ pub struct World<'a> {
     stalled: (f64, f64),
     peak_used: f64,
     kills: Vec<Kill>,
-}
-
-/// Over all children.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    needs: f64,
-    slope: f64,
-    cache: f64,
-    swapped: f64,
-    cpu_milli: u64,
-    frozen: usize,
 }
 
 impl<'a> World<'a> {
@@ -411,36 +400,6 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Fires a trigger whose window is stalled enough, and again after each window for as long as it is.
-    fn trigger(&mut self, index: usize, stall: usize) {
-        let current = self
-            .scenario
-            .stalls
-            .get(stall)
-            .is_some_and(|stall| *stall == self.stall);
-        let Some(trigger) = self.rules.triggers.get(index).filter(|_| current) else {
-            return;
-        };
-        let percent = if trigger.full {
-            self.stall.full
-        } else {
-            self.stall.some
-        };
-        if trigger.window.as_secs_f64() * percent / 100.0 >= trigger.stall.as_secs_f64() {
-            self.ready
-                .push_back(Event::Triggered { full: trigger.full });
-            self.measure_at = self.measure_at.map(|_| self.now);
-            let again = self.now + nanos(trigger.window).max(1);
-            self.set_timer(
-                again,
-                Timer::Trigger {
-                    trigger: index,
-                    stall,
-                },
-            );
-        }
-    }
-
     fn start(&mut self, start: &Start) {
         let Some((group, drawn)) = self.scenario.drawn(start.job) else {
             return;
@@ -472,70 +431,6 @@ impl<'a> World<'a> {
         self.sums.add(&attempt, self.service);
         self.foresee(start.attempt, &attempt);
         self.running.insert(start.attempt, attempt);
-    }
-
-    fn stop(&mut self, id: AttemptId) {
-        let Some(attempt) = self.running.get(&id).filter(|attempt| !attempt.stopping) else {
-            return;
-        };
-        let takes = self
-            .group(attempt)
-            .map_or(KILLED_AFTER, |group| group.stops_in.min(KILLED_AFTER));
-        self.change(id, |attempt, service| {
-            attempt.swapped = 0.0;
-            attempt.set(false, true, service);
-        });
-        self.set_timer(self.now + nanos(takes), Timer::Stopped(id));
-    }
-
-    fn relieve(&mut self, relief: ReliefId, kind: ReliefKind, attempts: &[AttemptId]) {
-        let does = self.relief(kind);
-        let timeout = self.rules.relief_timeout;
-        let in_time = does.takes <= timeout && does.result != ReliefResult::Hangs;
-        let works = in_time && does.result == ReliefResult::Works;
-        self.reliefs
-            .insert(relief, (kind, attempts.to_vec(), works));
-        let takes = if in_time { does.takes } else { timeout };
-        self.set_timer(self.now + nanos(takes), Timer::Relieved(relief));
-    }
-
-    fn relieved(&mut self, relief: ReliefId) {
-        let Some((kind, attempts, works)) = self.reliefs.remove(&relief) else {
-            return;
-        };
-        if works {
-            for attempt in &attempts {
-                self.relieve_attempt(kind, *attempt);
-            }
-            self.background = (self.background - self.relief(kind).gives_bytes as f64).max(0.0);
-            self.head_for_background();
-        }
-        self.ready.push_back(Event::Relieved {
-            relief,
-            done: works,
-        });
-    }
-
-    fn relieve_attempt(&mut self, kind: ReliefKind, id: AttemptId) {
-        let Some(group) = self
-            .running
-            .get(&id)
-            .and_then(|attempt| self.group(attempt))
-        else {
-            return;
-        };
-        let gives = group.gives_bytes.unwrap_or(0) as f64;
-        let swap_free = self.swap_free();
-        self.change(id, |attempt, service| match kind {
-            ReliefKind::Reclaim => attempt.cache = 0.0,
-            ReliefKind::Signal => attempt.give_back(gives, service),
-            ReliefKind::Command => {}
-            ReliefKind::Freeze => {
-                attempt.set(true, attempt.stopping, service);
-                attempt.cache = 0.0;
-                attempt.swapped = attempt.needs_at(service).min(attempt.swapped + swap_free);
-            }
-        });
     }
 
     /// Ends an attempt, if it is still there.
@@ -599,165 +494,6 @@ impl<'a> World<'a> {
 
     fn group(&self, attempt: &Attempt) -> Option<&'a Group> {
         self.scenario.groups.get(attempt.drawn.group)
-    }
-
-    fn relief(&self, kind: ReliefKind) -> Relief {
-        let reliefs = &self.scenario.relief;
-        match kind {
-            ReliefKind::Reclaim => reliefs.reclaim,
-            ReliefKind::Signal => reliefs.signal,
-            ReliefKind::Command => reliefs.command,
-            ReliefKind::Freeze => reliefs.freeze,
-        }
-    }
-
-    /// Other programs run evenly to their next point, if it is to be reached so.
-    fn head_for_background(&mut self) {
-        self.background_slope = match self.scenario.background.get(self.background_next) {
-            Some(point) if point.ramp => {
-                let seconds = nanos(point.at).saturating_sub(self.now) as f64 / 1e9;
-                if seconds > 0.0 {
-                    (point.bytes as f64 - self.background) / seconds
-                } else {
-                    0.0
-                }
-            }
-            _ => 0.0,
-        };
-    }
-
-    fn total(&self) -> f64 {
-        self.scenario.machine.total_bytes as f64
-    }
-
-    /// Memory that is wanted in RAM, bytes.
-    fn wanted(&self) -> f64 {
-        (self.background + self.sums.needs + self.sums.cache - self.sums.swapped).max(0.0)
-    }
-
-    /// Swap that is left but for what overflows now, bytes.
-    fn swap_left(&self) -> f64 {
-        (self.scenario.machine.swap_bytes as f64 - self.sums.swapped).max(0.0)
-    }
-
-    fn overflow(&self) -> f64 {
-        (self.wanted() - self.total()).max(0.0)
-    }
-
-    fn swap_free(&self) -> f64 {
-        (self.swap_left() - self.overflow()).max(0.0)
-    }
-
-    /// When memory next fills up, overflows into swap, or does so no more.
-    fn full_at(&self) -> Option<u64> {
-        let slope = self.sums.slope * self.rate + self.background_slope;
-        let over = self.overflow() > 0.0;
-        let border = match (over, slope > 0.0) {
-            (false, true) => self.total() + 1.0,
-            (true, true) => self.total() + self.swap_left() + 1.0,
-            (true, false) if slope < 0.0 => self.total() - 1.0,
-            _ => return None,
-        };
-        let seconds = (border - self.wanted()) / slope;
-        Some(self.now.saturating_add(ceil_nanos(seconds.max(0.0)).max(1)))
-    }
-
-    fn advance(&mut self, at: u64) {
-        let seconds = (at - self.now) as f64 / 1e9;
-        let service = self.rate * seconds;
-        self.service += service;
-        self.sums.needs += self.sums.slope * service;
-        self.background = (self.background + self.background_slope * seconds).max(0.0);
-        let thrashes = if self.overflow() > 0.0 { 100.0 } else { 0.0 };
-        self.stalled.0 += seconds * self.stall.some.max(thrashes) / 100.0;
-        self.stalled.1 += seconds * self.stall.full.max(thrashes) / 100.0;
-        self.now = at;
-        self.peak_used = self.peak_used.max(self.wanted());
-    }
-
-    /// The kernel makes room where none is left, and processors are shared out anew.
-    fn settle(&mut self) {
-        self.peak_used = self.peak_used.max(self.wanted());
-        while self.wanted() > self.total() + self.swap_left() + 0.5 {
-            let service = self.service;
-            let resident =
-                |attempt: &Attempt| attempt.needs_at(service) + attempt.cache - attempt.swapped;
-            let largest = self
-                .running
-                .iter()
-                .max_by(|(_, a), (_, b)| resident(a).total_cmp(&resident(b)));
-            let Some((&attempt, _)) = largest else { break };
-            self.kills.push(Kill {
-                attempt,
-                wanted_bytes: self.wanted() as u64,
-            });
-            self.end(attempt, Outcome::Pressure, false);
-        }
-        let cpus = f64::from(self.scenario.machine.cpus) * 1000.0;
-        let share = (cpus / (self.sums.cpu_milli as f64).max(1.0)).min(1.0);
-        self.rate = if self.overflow() > 0.0 {
-            share * THRASHING
-        } else {
-            share
-        };
-    }
-
-    fn resum(&mut self) {
-        self.changes = 0;
-        self.sums = Sums::default();
-        for attempt in self.running.values() {
-            self.sums.add(attempt, self.service);
-        }
-    }
-
-    fn sample(&self) -> Sample {
-        let usage = |attempt: &Attempt| Use {
-            needs_bytes: attempt.needs_at(self.service).max(0.0) as u64,
-            cpu: Duration::from_secs_f64(attempt.cpu_at(self.service).max(0.0)),
-            progress: Some((attempt.part_at(self.service) * 1000.0) as u32),
-        };
-        Sample {
-            total_bytes: self.scenario.machine.total_bytes,
-            available_bytes: (self.total() - self.wanted()).max(0.0) as u64,
-            swap_free_bytes: self.swap_free() as u64,
-            some_total: Some(Duration::from_secs_f64(self.stalled.0)),
-            full_total: Some(Duration::from_secs_f64(self.stalled.1)),
-            attempts: self
-                .running
-                .iter()
-                .map(|(id, attempt)| (*id, usage(attempt)))
-                .collect(),
-        }
-    }
-}
-
-impl Sums {
-    fn add(&mut self, attempt: &Attempt, service: f64) {
-        self.count(attempt, service, 1.0);
-        self.cpu_milli += if attempt.runs() {
-            u64::from(attempt.cpu_milli)
-        } else {
-            0
-        };
-        self.frozen += usize::from(attempt.frozen);
-    }
-
-    fn take(&mut self, attempt: &Attempt, service: f64) {
-        self.count(attempt, service, -1.0);
-        let cpu = if attempt.runs() {
-            u64::from(attempt.cpu_milli)
-        } else {
-            0
-        };
-        self.cpu_milli = self.cpu_milli.saturating_sub(cpu);
-        self.frozen = self.frozen.saturating_sub(usize::from(attempt.frozen));
-    }
-
-    fn count(&mut self, attempt: &Attempt, service: f64, sign: f64) {
-        self.needs += sign * attempt.needs_at(service);
-        self.slope += sign * attempt.slope();
-        self.cache += sign * attempt.cache;
-        self.swapped += sign * attempt.swapped;
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Row {
     pub at: Duration,
     /// Where it stands in the file.
     pub line: u64,
-    /// Memory of the machine in use, percent, give or take [`USED_POINTS`].
+    /// Memory of the machine in use, percent, give or take half a point.
     pub used: Option<f64>,
     /// The level.
     pub level: Option<Level>,
@@ -57,7 +57,7 @@ pub struct Row {
     pub segment: Option<Duration>,
     /// The rank of the profile of the last start.
     pub rank: Option<Range>,
-    /// The budget at the last start, bytes, give or take [`BUDGET_PART`].
+    /// The budget at the last start, bytes, give or take half a percent.
     pub budget_bytes: Option<u64>,
 }
 

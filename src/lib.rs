@@ -13,6 +13,7 @@
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
 //! - [`engine`]: many jobs at once: the loop around the core, its children and threads
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
+//! - `watch`: processes that ffwarden did not start, and relief on demand
 //! - [`batch`]: many inputs for one command: placeholders, lists, logs, the journal of what is done, progress lines
 //! - [`report`]: what a run did, as JSON
 //! - [`simulate`]: a virtual machine and clock that plays scenarios against the core
@@ -31,3 +32,5 @@ pub mod report;
 pub mod simulate;
 pub mod slice;
 pub mod sys;
+#[cfg(target_os = "linux")]
+pub mod watch;

@@ -1,4 +1,4 @@
-//! `ffwarden batch`: many inputs, what is told of each, and what a second start still does.
+//! `ffwarden batch`: many inputs, what is told of each, and what parallel says to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -7,62 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ffwarden::batch::placeholder::Template;
-use nix::sys::signal::Signal;
-use support::{
-    Ffwarden, eventually, ffmpeg, ffprobe, ffwarden, names, processes, reported, unique,
-};
-
-/// A working directory with a state directory of its own beside it.
-struct Place {
-    root: tempfile::TempDir,
-    dir: PathBuf,
-}
-
-fn place() -> Place {
-    let root = tempfile::tempdir().unwrap();
-    let dir = root.path().join("work");
-    fs::create_dir(&dir).unwrap();
-    Place { root, dir }
-}
-
-impl Place {
-    fn set<'a>(&self, run: Ffwarden, words: impl IntoIterator<Item = &'a str>) -> Ffwarden {
-        let mut run = run.arg("batch").dir(&self.dir);
-        for word in words {
-            run = run.arg(word);
-        }
-        run.env("XDG_STATE_HOME", self.root.path().join("state"))
-    }
-
-    /// `ffwarden batch` with these words.
-    fn batch(&self, words: &[&str]) -> Ffwarden {
-        self.set(ffwarden(Vec::<OsString>::new()), words.iter().copied())
-    }
-
-    fn reported(&self, words: &[&str]) -> Ffwarden {
-        self.set(reported(Vec::<OsString>::new()), words.iter().copied())
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.dir.join(name)).unwrap_or_default()
-    }
-
-    fn write(&self, name: impl AsRef<OsStr>, text: &str) {
-        fs::write(self.dir.join(Path::new(name.as_ref())), text).unwrap();
-    }
-
-    /// What `read` holds, line by line, sorted.
-    fn lines(&self, name: &str) -> Vec<String> {
-        let text = self.read(name);
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-}
+use support::batch::place;
+use support::{Ffwarden, eventually, ffmpeg, ffprobe, names};
 
 /// What parallel prints for these inputs; it reads them from stdin, separated by NUL.
 fn parallel(dir: &Path, options: &[&str], inputs: &[&[u8]]) -> std::process::Output {
@@ -319,111 +269,6 @@ fn what_is_printed_is_printed_whole_and_of_a_failed_job_the_end_is_shown() {
     assert_eq!(shown, last, "of b only, and no more than 20 lines");
 }
 
-/// Notes each start in `log`; the input `c` waits until there is a file `go`.
-const WAITS_AT_C: &str = "echo $1 >>log; [ $1 != c ] || while [ ! -e go ]; do sleep 0.02; done";
-
-#[test]
-fn after_an_interrupt_only_the_rest_is_done() {
-    let place = place();
-    let words = [
-        "-j", "1", "a", "b", "c", "d", "--", "sh", "-c", WAITS_AT_C, "sh", "{}",
-    ];
-    let run = place.batch(&words).start();
-    eventually("c has started", || place.read("log") == "a\nb\nc\n");
-    run.signal(Signal::SIGINT);
-    let (status, stderr) = run.end();
-    use std::os::unix::process::ExitStatusExt;
-    assert_eq!(status.signal(), Some(2), "{stderr}");
-    assert!(stderr.contains("2 done, 0 failed"), "{stderr}");
-
-    place.write("go", "");
-    let run = place.batch(&words).run().succeeded();
-    assert_eq!(place.read("log"), "a\nb\nc\nc\nd\n");
-    assert!(
-        run.stderr.contains("2 done, 0 failed, 2 done before"),
-        "{}",
-        run.stderr
-    );
-    let run = place.batch(&words).run().succeeded();
-    assert!(
-        run.stderr.contains("0 done, 0 failed, 4 done before"),
-        "{}",
-        run.stderr
-    );
-    place
-        .batch(&[&["--again"], &words[..]].concat())
-        .run()
-        .succeeded();
-    assert_eq!(place.read("log"), "a\nb\nc\nc\nd\na\nb\nc\nd\n");
-}
-
-#[test]
-fn after_kill_9_only_the_rest_is_done() {
-    for both in [false, true] {
-        let place = place();
-        let tag = unique("kill");
-        let script = format!(": {tag}; {WAITS_AT_C}");
-        let words = [
-            "-j", "1", "a", "b", "c", "d", "--", "sh", "-c", &script, "sh", "{}",
-        ];
-        let run = place.batch(&words).start();
-        eventually("c has started", || place.read("log") == "a\nb\nc\n");
-        // The guard, the supervisor and the shell.
-        let ours = processes(&[&tag, "batch"]);
-        assert_eq!(ours.len(), 2);
-        let guard = run.pid();
-        for pid in ours.into_iter().filter(|pid| both || *pid == guard) {
-            let pid = nix::unistd::Pid::from_raw(pid);
-            let _other_was_quicker = nix::sys::signal::kill(pid, Signal::SIGKILL);
-        }
-        run.end();
-        eventually("nothing is left running", || processes(&[&tag]).is_empty());
-
-        place.write("go", "");
-        let run = place.batch(&words).run().succeeded();
-        assert_eq!(place.read("log"), "a\nb\nc\nc\nd\n");
-        assert!(run.stderr.contains("2 done before"), "{}", run.stderr);
-    }
-}
-
-#[test]
-fn a_changed_input_is_done_again_and_a_failed_job_too() {
-    let place = place();
-    let words = ["a", "b", "--", "sh", "-c", "echo {} >>log; grep -q good {}"];
-    place.write("a", "good");
-    place.write("b", "bad");
-    assert_eq!(place.batch(&words).run().code(), Some(1));
-    assert_eq!(place.batch(&words).run().code(), Some(1));
-    assert_eq!(place.lines("log"), ["a", "b", "b"]);
-    place.write("a", "as good");
-    place.write("b", "good now");
-    place.batch(&words).run().succeeded();
-    place.batch(&words).run().succeeded();
-    assert_eq!(place.lines("log"), ["a", "a", "b", "b", "b"]);
-}
-
-#[test]
-fn two_of_one_batch_are_not_run_at_once() {
-    let place = place();
-    let words = ["c", "--", "sh", "-c", WAITS_AT_C, "sh", "{}"];
-    let first = place.batch(&words).start();
-    eventually("it runs", || place.read("log") == "c\n");
-    let second = place.batch(&words).run();
-    assert_eq!(second.code(), Some(125));
-    assert!(
-        second
-            .stderr
-            .contains("running as a batch in this directory already"),
-        "{}",
-        second.stderr
-    );
-    // Another command is another batch.
-    place.batch(&["c", "--", "true"]).run().succeeded();
-    place.write("go", "");
-    assert_eq!(first.end().0.code(), Some(0));
-    assert_eq!(place.read("log"), "c\n");
-}
-
 #[test]
 fn a_list_on_stdin_is_read_while_jobs_run() {
     let place = place();
@@ -624,4 +469,32 @@ fn a_pattern_without_a_match_runs_nothing() {
     assert_eq!(run.code(), Some(125));
     assert!(run.stderr.contains("*.mp4"), "{}", run.stderr);
     assert_eq!(names(&place.dir), ["a.mov"]);
+}
+
+#[test]
+fn a_job_that_takes_batches_is_told_how_many_in_every_way() {
+    let place = place();
+    let file = place.dir.join("size");
+    let words = [
+        "-q",
+        "--batch-size",
+        "4",
+        "--batch-file",
+        file.to_str().unwrap(),
+        "--batch-signal",
+        "USR1",
+    ];
+    let command = [
+        "a",
+        "--",
+        "sh",
+        "-c",
+        "echo $BATCH_SIZE {batch} $(cat size)",
+        "sh",
+    ];
+    let run = place
+        .batch(&[&words[..], &command].concat())
+        .run()
+        .succeeded();
+    assert_eq!(run.stdout(), "4 4 4\n");
 }

@@ -19,11 +19,14 @@ fn signals_sent_to_the_prefix_reach_the_child() {
     ] {
         let tag = unique("sig");
         let name = signal.as_str().trim_start_matches("SIG");
-        let script = format!("trap 'exit 42' {name}; : {tag}; while :; do sleep 0.05; done");
+        let dir = tempfile::tempdir().unwrap();
+        let ready = dir.path().join("ready");
+        let script = format!(
+            "trap 'exit 42' {name}; : {tag}; touch {}; while :; do sleep 0.05; done",
+            ready.display()
+        );
         let run = ffwarden(["-q", "run", "--", "sh", "-c", &script]).start();
-        // The guard, the supervisor and the shell have the word on their command lines.
-        eventually("the child runs", || processes(&[&tag]).len() == 3);
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        eventually("the child has set its trap", || ready.exists());
         run.signal(signal);
         assert_eq!(run.end().0.code(), Some(42), "{signal}");
         assert_eq!(processes(&[&tag]), [0i32; 0]);

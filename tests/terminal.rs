@@ -3,86 +3,12 @@
 
 mod support;
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
 
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::pty::openpty;
 use nix::sys::signal::{Signal, kill};
-use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
+use support::terminal::Terminal;
 use support::{eventually, ffprobe, names, processes, state, unique};
-
-/// A run at a terminal of its own.
-struct Terminal {
-    keyboard: File,
-    screen: Arc<Mutex<Vec<u8>>>,
-    line: OwnedFd,
-    session: Child,
-}
-
-impl Terminal {
-    fn run(args: &[&str], dir: &Path) -> Terminal {
-        Terminal::start(env!("CARGO_BIN_EXE_ffwarden"), args, dir)
-    }
-
-    /// `setsid -c` makes the terminal the controlling one of a new session, as a login does.
-    fn start(program: &str, args: &[&str], dir: &Path) -> Terminal {
-        let pty = openpty(None, None).unwrap();
-        // A child that inherited this end would keep the terminal from ever hanging up.
-        for end in [&pty.master, &pty.slave] {
-            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
-        }
-        let end = || pty.slave.try_clone().unwrap();
-        let session = Command::new("setsid")
-            .args(["-c", "-w", program])
-            .args(args)
-            .env("FFWARDEN_CONTAINMENT", "rlimit")
-            .current_dir(dir)
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
-            .unwrap();
-        let screen = Arc::new(Mutex::new(Vec::new()));
-        let (mut master, shown) = (File::from(pty.master.try_clone().unwrap()), screen.clone());
-        std::thread::spawn(move || {
-            let mut chunk = [0u8; 4096];
-            while let Ok(count @ 1..) = master.read(&mut chunk) {
-                shown.lock().unwrap().extend(&chunk[..count]);
-            }
-        });
-        Terminal {
-            keyboard: File::from(pty.master),
-            screen,
-            line: pty.slave,
-            session,
-        }
-    }
-
-    fn type_keys(&mut self, keys: &[u8]) {
-        self.keyboard.write_all(keys).unwrap();
-    }
-
-    fn shows(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).contains(text)
-    }
-
-    fn end(mut self) -> Option<i32> {
-        self.session.wait().unwrap().code()
-    }
-
-    fn is_canonical(&self) -> bool {
-        tcgetattr(self.line.as_fd())
-            .unwrap()
-            .local_flags
-            .contains(LocalFlags::ICANON)
-    }
-}
 
 /// An encode without end, at the speed of the film.
 fn endless(tag: &str) -> Vec<String> {

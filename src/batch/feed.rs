@@ -1,7 +1,7 @@
 //! From inputs to tasks for the engine. A thread of its own reads the list, looks at the inputs and asks the journal,
 //! a bounded number of jobs ahead, so that a slow list or disk holds up nothing that runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, PipeReader, PipeWriter, Read, Write};
@@ -74,8 +74,16 @@ pub struct About {
     pub stderr: PathBuf,
 }
 
-/// The jobs that are with the engine; shared between who hands them out and who hears of their end.
-pub type Pending = Rc<RefCell<HashMap<JobId, About>>>;
+/// What is shared between who hands jobs out and who hears of their end.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// The jobs that are with the engine.
+    pub pending: Rc<RefCell<HashMap<JobId, About>>>,
+    /// How many were left out because they were done before.
+    pub skipped: Arc<AtomicU64>,
+    /// There is a list that has not ended: nobody knows how many jobs are to come.
+    pub open: Rc<Cell<bool>>,
+}
 
 impl Recipe {
     /// The command for an input, and its key in the journal.
@@ -194,10 +202,9 @@ pub struct Feed {
     recipe: Arc<Recipe>,
     receiver: Receiver<Message>,
     total: Option<u64>,
-    skipped: Arc<AtomicU64>,
     given: u64,
     ended: bool,
-    pending: Pending,
+    shared: Shared,
     /// Why there are fewer tasks than inputs.
     pub broken: Option<FeedError>,
 }
@@ -222,11 +229,12 @@ impl Feed {
         mut done: Done,
     ) -> Result<Feed, FeedError> {
         let recipe = Arc::new(recipe);
-        let skipped = Arc::new(AtomicU64::new(0));
+        let shared = Shared::default();
         let (sender, receiver) = sync_channel(AHEAD);
         let (wake, mut waker) = Wake::new().map_err(FeedError::Thread)?;
         let total = inputs.known();
-        let (thread_recipe, thread_skipped) = (Arc::clone(&recipe), Arc::clone(&skipped));
+        shared.open.set(total.is_none());
+        let (thread_recipe, thread_skipped) = (Arc::clone(&recipe), Arc::clone(&shared.skipped));
         std::thread::Builder::new()
             .name("inputs".to_owned())
             .spawn(move || {
@@ -255,22 +263,22 @@ impl Feed {
             recipe,
             receiver,
             total,
-            skipped,
             given: 0,
             ended: false,
-            pending: Pending::default(),
+            shared,
             broken: None,
         })
     }
 
-    /// The jobs that are with the engine.
-    pub fn pending(&self) -> Pending {
-        Rc::clone(&self.pending)
+    /// What the reporter has to know.
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
     }
 
-    /// Jobs left out because they were done before.
-    pub fn skipped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.skipped)
+    fn end(&mut self) -> Pull {
+        self.ended = true;
+        self.shared.open.set(false);
+        Pull::End
     }
 }
 
@@ -301,21 +309,17 @@ impl Tasks for Feed {
         match self.receiver.try_recv() {
             Ok(Message::Job(sequence, about)) => {
                 let (job, task) = (JobId(sequence), Box::new(self.recipe.task(&about)));
-                self.pending.borrow_mut().insert(job, *about);
+                self.shared.pending.borrow_mut().insert(job, *about);
                 self.given += 1;
                 Pull::Job(job, task)
             }
             Ok(Message::Broken(error)) => {
                 log::error!("{error}");
                 self.broken = Some(error);
-                self.ended = true;
-                Pull::End
+                self.end()
             }
             Err(TryRecvError::Empty) => Pull::Later,
-            Err(TryRecvError::Disconnected) => {
-                self.ended = true;
-                Pull::End
-            }
+            Err(TryRecvError::Disconnected) => self.end(),
         }
     }
 
@@ -327,7 +331,7 @@ impl Tasks for Feed {
         if self.ended {
             return Some(0);
         }
-        let behind = self.given + self.skipped.load(Ordering::Relaxed);
+        let behind = self.given + self.shared.skipped.load(Ordering::Relaxed);
         Some(self.total?.saturating_sub(behind))
     }
 }
@@ -368,131 +372,5 @@ pub fn empty_spool(dir: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
-    use super::*;
-    use crate::batch::journal::Journal;
-
-    struct Place {
-        root: tempfile::TempDir,
-    }
-
-    impl Place {
-        fn command() -> Vec<OsString> {
-            ["cmd", "{}", "-n{batch}"].map(OsString::from).into()
-        }
-
-        fn open(&self) -> (Journal, Done) {
-            let home = self.root.path().join("state");
-            Journal::open(&home, self.root.path(), &Place::command()).unwrap()
-        }
-
-        fn recipe(&self) -> Recipe {
-            Recipe {
-                template: Template::new(&Place::command()),
-                dir: self.root.path().to_owned(),
-                task: Task {
-                    priority: 3,
-                    ..Task::default()
-                },
-                results: None,
-                spool: PathBuf::from("/spool"),
-            }
-        }
-
-        fn feed<R: BufRead + Send + 'static>(&self, words: &[&str], stdin: R) -> Feed {
-            let words = words.iter().map(OsString::from).collect();
-            let inputs = Inputs::new(words, stdin, false).unwrap();
-            Feed::start(self.recipe(), inputs, self.open().1).unwrap()
-        }
-    }
-
-    fn place() -> Place {
-        Place {
-            root: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    /// The next job, waited for as the engine does.
-    fn pull(feed: &mut Feed) -> Option<(u64, Task)> {
-        loop {
-            match feed.next() {
-                Pull::Job(job, task) => return Some((job.0, *task)),
-                Pull::End => return None,
-                Pull::Later => {
-                    let fd = feed.ready().unwrap();
-                    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
-                    let ready = poll(&mut fds, PollTimeout::from(10_000_u16)).unwrap();
-                    assert_eq!(ready, 1, "nothing came");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_done_is_left_out_and_keeps_its_number() {
-        let place = place();
-        let recipe = place.recipe();
-        let (mut journal, _) = place.open();
-        journal
-            .finished(recipe.command(OsStr::new("b"), 2).1, &[])
-            .unwrap();
-        drop(journal);
-        let mut feed = place.feed(&["a", "b", "c{batch}"], io::empty());
-        let (first, task) = pull(&mut feed).unwrap();
-        assert_eq!((first, task.priority), (1, 3));
-        let (third, task) = pull(&mut feed).unwrap();
-        assert_eq!(third, 3);
-        assert_eq!(task.argv, ["cmd", "c{batch}", "-n{batch}"]);
-        assert_eq!(task.adaptive, [2], "a name is left alone");
-        assert_eq!(task.stdout, Some(PathBuf::from("/spool/3.out")));
-        assert!(pull(&mut feed).is_none());
-        assert_eq!(feed.remaining(), Some(0));
-        assert_eq!(feed.skipped().load(Ordering::Relaxed), 1);
-        let input = feed.pending().borrow()[&JobId(3)].input.clone();
-        assert_eq!(input, "c{batch}");
-    }
-
-    #[test]
-    fn a_slow_list_is_not_waited_for() {
-        let place = place();
-        let (reader, mut writer) = io::pipe().unwrap();
-        let mut feed = place.feed(&["-"], io::BufReader::new(reader));
-        assert!(matches!(feed.next(), Pull::Later));
-        assert_eq!(feed.remaining(), None);
-        writer.write_all(b"a\n").unwrap();
-        assert_eq!(pull(&mut feed).unwrap().0, 1);
-        assert!(matches!(feed.next(), Pull::Later));
-        drop(writer);
-        assert!(pull(&mut feed).is_none());
-    }
-
-    #[test]
-    fn a_list_that_breaks_off_is_an_error_behind_what_was_before_it() {
-        let place = place();
-        let mut feed = place.feed(&["-", "z"], &b"a\nb\0\n"[..]);
-        assert_eq!(pull(&mut feed).unwrap().0, 1);
-        assert!(pull(&mut feed).is_none());
-        assert!(matches!(feed.broken, Some(FeedError::Input(_))));
-    }
-
-    #[test]
-    fn an_endless_list_is_read_no_further_than_it_is_asked_for() {
-        let place = place();
-        let endless = io::BufReader::new(io::repeat(b'x').chain(io::empty()));
-        let lines = std::iter::repeat_n(b"x\n", 100_000).flatten().copied();
-        let mut feed = place.feed(&["-"], io::Cursor::new(lines.collect::<Vec<u8>>()));
-        for sequence in 1..=500 {
-            assert_eq!(pull(&mut feed).unwrap().0, sequence);
-        }
-        drop(feed);
-        // An entry that has no end is an error, not memory.
-        let mut feed = place.feed(&["-"], endless);
-        assert!(pull(&mut feed).is_none());
-        assert!(matches!(
-            feed.broken,
-            Some(FeedError::Input(InputError::TooLong { .. }))
-        ));
-    }
-}
+#[path = "feed_tests.rs"]
+mod tests;

@@ -229,24 +229,29 @@ impl Done {
     /// When the journal cannot be read.
     pub fn has(&mut self, key: u128) -> io::Result<bool> {
         let begin = self.index.partition_point(|(known, _)| *known < low(key));
-        let mut free = None;
+        let end = self.index.partition_point(|(known, _)| *known <= low(key));
+        // Two keys may share their low half; only then are there lines of another among these.
         let mut last = None;
-        for (place, (known, offset)) in self.index.iter().enumerate().skip(begin) {
-            if *known != low(key) {
+        for (_, offset) in self.index[begin..end].iter().rev() {
+            last = self
+                .entry(*offset & !USED)?
+                .filter(|entry| entry.key == key);
+            if last.is_some() {
                 break;
             }
-            if let Some(entry) = self.entry(*offset & !USED)?
-                && entry.key == key
-            {
-                if *offset & USED == 0 {
-                    free = free.or(Some(place));
-                }
-                last = Some((*offset & !USED, entry));
+        }
+        let Some(entry) = last else { return Ok(false) };
+        let unused = |(_, offset): &(u64, u64)| *offset & USED == 0;
+        let first = begin + self.index[begin..end].partition_point(|line| !unused(line));
+        let mut free = None;
+        for place in (first..end).filter(|place| unused(&self.index[*place])) {
+            let found = self.entry(self.index[place].1)?;
+            if found.is_some_and(|entry| entry.key == key) {
+                free = Some(place);
+                break;
             }
         }
-        let (Some(place), Some((_, entry))) = (free, last) else {
-            return Ok(false);
-        };
+        let Some(place) = free else { return Ok(false) };
         if !entry.outputs.iter().all(|output| output.stands(&self.dir)) {
             return Ok(false);
         }

@@ -4,11 +4,10 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use super::feed::{About, Pending};
+use super::feed::{About, Shared};
 use super::joblog::{Joblog, Line};
 use super::journal::Journal;
 use super::output::{Output, Show, Written};
@@ -59,8 +58,7 @@ pub struct Figures {
 #[derive(Debug)]
 pub struct Reporter {
     telling: Telling,
-    pending: Pending,
-    before: Arc<AtomicU64>,
+    shared: Shared,
     /// When the last attempt of a job started, and on what.
     running: HashMap<JobId, SystemTime>,
     attempts: HashMap<JobId, Vec<Attempt>>,
@@ -77,12 +75,11 @@ struct Told {
 }
 
 impl Reporter {
-    /// With nothing heard yet. `pending` is the feed's, and `before` counts what it leaves out.
-    pub fn new(telling: Telling, pending: Pending, before: Arc<AtomicU64>) -> Reporter {
+    /// With nothing heard yet. `shared` is the feed's.
+    pub fn new(telling: Telling, shared: Shared) -> Reporter {
         Reporter {
             telling,
-            pending,
-            before,
+            shared,
             running: HashMap::new(),
             attempts: HashMap::new(),
             figures: Figures::default(),
@@ -95,13 +92,17 @@ impl Reporter {
         self.figures
     }
 
-    /// Waits until everything is written; the report remains to be ended.
-    pub fn end(self) -> Option<BatchReport> {
+    /// Waits until everything is written, unless we are in a hurry; the report remains to be ended.
+    pub fn end(self, hurry: bool) -> Option<BatchReport> {
+        if hurry {
+            self.telling.output.hurry();
+        }
         self.telling.report
     }
 
     fn name(&self, job: JobId) -> String {
-        self.pending
+        self.shared
+            .pending
             .borrow()
             .get(&job)
             .map_or_else(|| job.to_string(), |about| printable(&about.input))
@@ -258,9 +259,9 @@ impl Observer for Reporter {
         let view = View {
             jobs: jobs.collect(),
             done: now.done,
-            before: self.before.load(Ordering::Relaxed),
+            before: self.shared.skipped.load(Ordering::Relaxed),
             failed: now.failed,
-            queued: Some(now.queued),
+            queued: (!self.shared.open.get()).then_some(now.queued),
             level: now.level,
             used_bytes,
             total_bytes: now.total_bytes,
@@ -284,7 +285,7 @@ impl Observer for Reporter {
     }
 
     fn finished(&mut self, job: JobId, report: &JobReport) {
-        let Some(about) = self.pending.borrow_mut().remove(&job) else {
+        let Some(about) = self.shared.pending.borrow_mut().remove(&job) else {
             return;
         };
         if report.is_done() {

@@ -4,8 +4,9 @@
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Jobs whose output waits to be written.
 const WAITING: usize = 1 << 16;
@@ -13,6 +14,9 @@ const WAITING: usize = 1 << 16;
 const TAIL_LINES: usize = 20;
 /// Bytes of it that are looked at for these lines.
 const TAIL_BYTES: u64 = 16 * 1024;
+
+/// How long a reader is waited for when we are to end.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// To the beginning of the line, and nothing below it.
 pub const CLEAR: &str = "\r\x1b[J";
@@ -53,6 +57,7 @@ pub enum Show {
 pub struct Output {
     sender: Option<SyncSender<Message>>,
     thread: Option<JoinHandle<()>>,
+    ended: Receiver<()>,
     terminal: bool,
 }
 
@@ -64,12 +69,17 @@ impl Output {
     pub fn start(progress: bool) -> io::Result<Output> {
         let terminal = progress && io::stderr().is_terminal();
         let (sender, receiver) = sync_channel(WAITING);
+        let (end, ended) = sync_channel(0);
         let thread = std::thread::Builder::new()
             .name("output".to_owned())
-            .spawn(move || write_all(&receiver))?;
+            .spawn(move || {
+                write_all(&receiver);
+                drop(end);
+            })?;
         Ok(Output {
             sender: Some(sender),
             thread: Some(thread),
+            ended,
             terminal,
         })
     }
@@ -98,6 +108,17 @@ impl Output {
                 written.stdout.display(),
                 written.stderr.display()
             );
+        }
+    }
+}
+
+impl Output {
+    /// Ends it without waiting for a reader that does not read: somebody wants us to end.
+    pub fn hurry(mut self) {
+        drop(self.sender.take());
+        if self.ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            log::warn!("nobody reads our stdout; the output of some jobs is lost");
+            self.thread = None;
         }
     }
 }

@@ -134,6 +134,15 @@ impl BatchReport {
     }
 }
 
+impl Drop for BatchReport {
+    /// What was not ended does not stay.
+    fn drop(&mut self) {
+        if self.partial != self.path {
+            let _renamed = fs::remove_file(&self.partial);
+        }
+    }
+}
+
 /// JSON has no bytes: what is not UTF-8 is shown with replacement characters.
 pub fn lossy(word: &OsString) -> String {
     String::from_utf8_lossy(word.as_bytes()).into_owned()

@@ -97,6 +97,16 @@ pub struct Process {
 }
 
 impl Process {
+    /// A process of that ID, for tests that start none.
+    #[cfg(test)]
+    pub fn named(pid: i32) -> Process {
+        Process {
+            pid: Pid::from_raw(pid),
+            #[cfg(target_os = "linux")]
+            pidfd: None,
+        }
+    }
+
     /// Sends it a signal, through its pidfd where the kernel has them.
     pub fn signal(&self, signal: Signal) {
         #[cfg(target_os = "linux")]

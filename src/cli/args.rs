@@ -46,6 +46,11 @@ pub enum Verb {
     Policy(Policy),
     /// Play a scenario on a virtual machine against the real decisions
     Simulate(Simulate),
+    /// Monitor processes that ffwarden did not start: memory, level, warnings
+    Watch(Watch),
+    /// Get memory back now: the file cache of ffwarden's slices, and the policy's command
+    #[command(after_help = "Exit code: 0 memory came back, 1 none did, 125 ffwarden failed.")]
+    Relief(Relief),
     /// `ffmpeg ARGS...`: the same as `run -- ffmpeg ARGS...`
     #[command(external_subcommand)]
     Prefix(Vec<OsString>),
@@ -197,6 +202,37 @@ pub struct Doctor {
     /// Print as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `watch`
+#[derive(Debug, Args)]
+pub struct Watch {
+    /// This process with its descendants; may be given again
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    pub pid: Vec<i32>,
+    /// All processes whose program has this name; may be given again [default: ffmpeg, if no --pid is given]
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// Between two lines or tables: 1, 0.5, 10s, 1m
+    #[arg(long, value_name = "TIME", value_parser = time::parse, default_value = "2")]
+    pub interval: Duration,
+    /// Print a JSON object on a line for each look and each event
+    #[arg(long)]
+    pub json: bool,
+    /// The policy whose levels are told, by name or YAML file [default: default]
+    #[arg(long, value_name = "POLICY", env = "FFWARDEN_POLICY")]
+    pub policy: Option<String>,
+    /// Hold them to the policy: take back file cache, freeze, and stop a victim
+    #[arg(long)]
+    pub enforce: bool,
+}
+
+/// `relief`
+#[derive(Debug, Args)]
+pub struct Relief {
+    /// The policy whose command is run, by name or YAML file [default: default]
+    #[arg(long, value_name = "POLICY", env = "FFWARDEN_POLICY")]
+    pub policy: Option<String>,
 }
 
 /// `profile list|show|check`

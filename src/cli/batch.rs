@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, BufReader, Stdin};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -168,7 +169,7 @@ fn supervise(
     };
     let mut feed = Feed::start(recipe, inputs, done)?;
     let shows = telling.output.has_terminal() || telling.report.is_some();
-    let mut reporter = Reporter::new(telling, feed.pending(), feed.skipped());
+    let mut reporter = Reporter::new(telling, feed.shared());
     let setup = Setup {
         policy: plan.policy,
         settings: plan.settings,
@@ -177,10 +178,10 @@ fn supervise(
         show_every: shows.then_some(SHOW_EVERY),
     };
     let outcome = engine::run(setup, &mut feed, &mut reporter)?;
-    let before = feed.skipped().load(std::sync::atomic::Ordering::Relaxed);
+    let before = feed.shared().skipped.load(Ordering::Relaxed);
     let verdict = verdict(&outcome, feed.broken.is_some());
     let figures = reporter.figures();
-    let report = reporter.end();
+    let report = reporter.end(outcome.interrupted.is_some());
     let _emptied_next_time = std::fs::remove_dir_all(&spool);
     conclude(&outcome, before);
     if let Some(report) = report {

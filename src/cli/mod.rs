@@ -7,8 +7,10 @@ mod doctor;
 mod plan;
 mod policy;
 mod profile;
+mod relief;
 mod run;
 mod simulate;
+mod watch;
 
 use std::io::{self, Write};
 
@@ -35,6 +37,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         ),
         Verb::Doctor(verb) => doctor::doctor(verb.json),
         Verb::Profile(verb) => profile::profile(verb),
+        Verb::Watch(verb) => watch::watch(verb),
+        Verb::Relief(verb) => relief::relief(verb),
         Verb::Policy(verb) => policy::policy(verb),
         Verb::Simulate(verb) => simulate::simulate(verb),
     }

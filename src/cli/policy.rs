@@ -21,6 +21,14 @@ pub fn policy(arguments: Policy) -> anyhow::Result<Verdict> {
     Ok(Verdict::Exit(0))
 }
 
+/// The policy of a name or file; without one, the default.
+pub(super) fn resolve(name: Option<&str>) -> anyhow::Result<crate::config::policy::Policy> {
+    let profiles = Profiles::load(&Profiles::directories())?;
+    let policies = Policies::load(&Policies::directories(), &profiles)?;
+    let name = name.unwrap_or(policies::DEFAULT);
+    Ok(policies.resolve(name, &profiles)?)
+}
+
 fn list(profiles: &Profiles) -> anyhow::Result<()> {
     let policies = Policies::load(&Policies::directories(), profiles)?;
     let names = policies.iter().map(|policy| policy.name.len());

@@ -108,6 +108,26 @@ impl Levels {
         }
     }
 
+    /// Bytes of the machine's memory that may go before a further stage is entered; none if no further stage looks at
+    /// them.
+    pub fn headroom(&self, stages: &[Stage], measures: &Measures) -> Option<u64> {
+        let total = measures.total_bytes;
+        let room = |enter: &Thresholds| {
+            let used = enter
+                .used
+                .map(|limit| total.saturating_sub(limit.resolve(total)));
+            let available = enter.available.map(|limit| limit.resolve(total));
+            let at = used.into_iter().chain(available).max()?;
+            Some(measures.available_bytes.saturating_sub(at))
+        };
+        let inactive = self
+            .stages
+            .iter()
+            .zip(stages)
+            .filter(|(following, _)| !following.active);
+        inactive.filter_map(|(_, stage)| room(&stage.enter)).min()
+    }
+
     /// A kernel trigger fired: every stage that waits for it is in force for the hold time at least.
     pub fn trigger(&mut self, stages: &[Stage], full: bool, now: Duration) -> Option<String> {
         let before = self.stage();
@@ -331,6 +351,29 @@ mod tests {
         assert_eq!(levels.stage(), 1, "ten seconds after the last");
         levels.measure(&stages, &measures(), secs(16));
         assert_eq!(levels.stage(), 0);
+    }
+
+    #[test]
+    fn headroom_is_to_the_next_stage_that_is_not_in_force() {
+        let stages = vec![
+            stage(Level::Normal, 0.0),
+            stage(Level::High, 80.0),
+            stage(Level::Critical, 90.0),
+        ];
+        let mut levels = Levels::new(3, secs(10), 5.0);
+        assert_eq!(levels.headroom(&stages, &measures()), Some(600 * MIB));
+        let high = Measures {
+            available_bytes: 150 * MIB,
+            ..measures()
+        };
+        levels.measure(&stages, &high, secs(0));
+        assert_eq!(levels.headroom(&stages, &high), Some(50 * MIB));
+        let full = Measures {
+            available_bytes: 10 * MIB,
+            ..measures()
+        };
+        levels.measure(&stages, &full, secs(0));
+        assert_eq!(levels.headroom(&stages, &full), None);
     }
 
     #[test]

@@ -71,7 +71,6 @@ impl Engine<'_> {
         let plan = &held.job.rungs[rung];
         let words = outputs.begin(plan);
         let temporaries: Vec<_> = outputs.temporaries().map(ToOwned::to_owned).collect();
-        held.outputs = Some(outputs);
         let dir = self.container.next_dir();
         temporaries
             .iter()
@@ -79,6 +78,7 @@ impl Engine<'_> {
         dir.iter().for_each(|dir| self.guard.cgroup_made(dir));
         match start::start(start, held, plan, words, &moment, self.container) {
             Ok(mut attempt) => {
+                attempt.outputs = Some(outputs);
                 attempt.temporaries = temporaries;
                 self.observer.started(&Started {
                     job: start.job,
@@ -95,6 +95,8 @@ impl Engine<'_> {
                 Ok(())
             }
             Err(error) => {
+                outputs.discard();
+                held.outputs = Some(outputs);
                 temporaries
                     .iter()
                     .for_each(|path| self.guard.file_done(path));

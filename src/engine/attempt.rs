@@ -13,14 +13,17 @@ use crate::child::Process;
 use crate::core::outcome::Cause;
 use crate::core::{JobId, Use};
 use crate::job::heartbeat::FfmpegHeartbeat;
+use crate::job::outputs::Outputs;
 use crate::job::watch::{
     GONE_WITHIN, GRACE, Heartbeat, IoHeartbeat, LEFTOVER_GRACE, ask_to_end, cause,
 };
 use crate::slice::Slice;
-use crate::sys::Reaped;
+use crate::sys::{Reaped, WaitStatus};
 
 /// From the start to the first look: nothing fills memory sooner than it takes to exec.
 pub const FIRST_LOOK: Duration = Duration::from_millis(2);
+/// The least time between two looks that a slice asks for.
+const DEAF: Duration = Duration::from_millis(50);
 /// Between two looks whether what a child left behind has ended: at first, and at most.
 const EMPTY_LOOKS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 
@@ -64,10 +67,16 @@ pub struct Attempt {
     pub phase: Phase,
     /// Why we ended it, if we did.
     pub cause: Option<Cause>,
+    /// It was killed.
+    pub killed: bool,
     /// It stands still.
     pub frozen: bool,
-    /// The temporary names of its outputs.
+    /// The outputs of its job, until they are cleared.
+    pub outputs: Option<Outputs>,
+    /// Their temporary names.
     pub temporaries: Vec<PathBuf>,
+    /// Until then its slice cannot wake us.
+    pub deaf_until: Instant,
     /// The most it used, and the most of that that could not have been reclaimed, bytes; known when it has ended.
     pub peaks: (u64, u64),
 }
@@ -94,6 +103,8 @@ pub struct Ended {
     pub wall: Duration,
     /// Why.
     pub cause: Cause,
+    /// The kernel's OOM killer was at work.
+    pub kernel_killed: bool,
 }
 
 /// What is left of a child that has ended.
@@ -152,14 +163,23 @@ impl Attempt {
         if !self.is_alive() {
             return;
         }
+        // Also when it was asked to end already: it must not outgrow its limit in the time that it has left.
         if let Some(breach) = self.slice.look()
-            && self.cause.is_none()
+            && !self.killed
         {
             self.kill(cause(breach), now);
         }
         self.beat(now);
         let pause = self.slice.next_look();
         self.look_at = (now + pause, pause);
+    }
+
+    /// Its slice has woken us: looks at once, and then not again for a moment. A child that fills its slice with file
+    /// cache runs into its limit a hundred times a second.
+    pub fn woken(&mut self, now: Instant) {
+        self.look(now);
+        self.deaf_until = now + DEAF;
+        self.look_at.0 = self.look_at.0.min(self.deaf_until);
     }
 
     /// What is nearly due is done as well, so that many attempts come to be looked at together.
@@ -248,6 +268,7 @@ impl Attempt {
         if self.is_alive() {
             self.cause.get_or_insert(cause);
             self.slice.kill();
+            self.killed = true;
             self.phase = Phase::Stopping(Some(now + GRACE));
         }
     }
@@ -275,16 +296,18 @@ impl Attempt {
     }
 
     /// Its child has ended. True when nothing is left of it.
-    pub fn reaped(&mut self, reaped: Reaped, now: Instant) -> bool {
+    /// `kernel_killed`: its OOM killer was at work, which no counter of the slice's own can tell.
+    pub fn reaped(&mut self, reaped: Reaped, kernel_killed: bool, now: Instant) -> bool {
         self.beat(now);
         let verdict = self.slice.verdict();
         let was_asked = self.cause.is_some();
-        let finished = self.is_ffmpeg && reaped.status == crate::sys::WaitStatus::Exited(0);
+        let finished = self.is_ffmpeg && reaped.status == WaitStatus::Exited(0);
         let by_us = self.cause.filter(|_| !finished);
         let ended = Ended {
             reaped,
             wall: now.duration_since(self.started),
             cause: by_us.or(verdict.map(cause)).unwrap_or(Cause::Itself),
+            kernel_killed,
         };
         let mut kill_from = now;
         if !self.slice.is_empty() && !was_asked {
@@ -351,3 +374,7 @@ impl Attempt {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "attempt_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use crate::core::ladder::Outcome;
 use crate::core::outcome::outcome;
 use crate::core::{AttemptId, End, Event, JobId, Start};
 use crate::job::verdict::FAILED;
+use crate::job::watch::GONE_WITHIN;
 use crate::job::{JobError, reason};
 use crate::report;
 use crate::sys::{self, Reaped, WaitStatus};
@@ -29,7 +30,9 @@ impl Engine<'_> {
             |(_, one): &(&AttemptId, &mut Attempt)| one.is_alive() && one.process.pid == reaped.pid;
         if let Some((id, attempt)) = self.attempts.iter_mut().find(mine) {
             let id = *id;
-            if attempt.reaped(reaped, Instant::now()) {
+            let killed = reaped.status == WaitStatus::Signaled(libc::SIGKILL);
+            let by_kernel = killed && attempt.dir.is_none() && self.kills.lately();
+            if attempt.reaped(reaped, by_kernel, Instant::now()) {
                 self.clear(id);
             }
         } else if let Some(over) = self.reliefs.reaped(&reaped) {
@@ -46,13 +49,11 @@ impl Engine<'_> {
         let Phase::Settling(ended) = &attempt.phase else {
             return;
         };
-        let keep = outcome_of(ended, false) == Outcome::Exited
-            && ended.reaped.status == WaitStatus::Exited(0);
-        let outputs = self
-            .desk
-            .held(attempt.job)
-            .and_then(|held| held.outputs.take());
-        let Some(outputs) = outputs else { return };
+        let keep =
+            outcome_of(ended) == Outcome::Exited && ended.reaped.status == WaitStatus::Exited(0);
+        let Some(outputs) = attempt.outputs.take() else {
+            return;
+        };
         if attempt.dir.is_some() {
             attempt.slice.let_go();
         }
@@ -79,8 +80,7 @@ impl Engine<'_> {
             self.guard.cgroup_removed(dir);
         }
         let status = ended.reaped.status;
-        let watched = attempt.dir.is_none();
-        let meaning = outcome_of(&ended, watched && self.kills.lately());
+        let meaning = outcome_of(&ended);
         let success =
             meaning == Outcome::Exited && status == WaitStatus::Exited(0) && settled.result.is_ok();
         let sentence = match &settled.result {
@@ -147,9 +147,6 @@ impl Engine<'_> {
             Outcome::Exited
         };
         if let Some(held) = self.desk.held(start.job) {
-            if let Some(outputs) = &mut held.outputs {
-                outputs.discard();
-            }
             held.last = Some(Last {
                 status: None,
                 wall: Duration::ZERO,
@@ -168,6 +165,22 @@ impl Engine<'_> {
         });
     }
 
+    /// Something of our own has failed: nothing is to be left behind.
+    pub fn abandon(&mut self) {
+        let until = Instant::now() + GONE_WITHIN;
+        for attempt in self.attempts.values_mut() {
+            while !attempt.slice.is_empty() && Instant::now() < until {
+                attempt.slice.kill();
+                std::thread::sleep(Duration::from_millis(2));
+                while let Ok(Some(_)) = sys::reap_one() {}
+            }
+            if let Some(outputs) = &mut attempt.outputs {
+                outputs.discard();
+            }
+        }
+        self.reliefs.end();
+    }
+
     /// A job has come to its end.
     pub fn finish(&mut self, job: JobId, end: crate::core::Final) {
         let cut_short = end == crate::core::Final::Cancelled && self.interrupts.are_any();
@@ -180,18 +193,22 @@ impl Engine<'_> {
 }
 
 /// What an attempt's end means.
-fn outcome_of(ended: &Ended, kernel_killed: bool) -> Outcome {
+fn outcome_of(ended: &Ended) -> Outcome {
     let signal = match ended.reaped.status {
         WaitStatus::Signaled(number) => Some(number),
         WaitStatus::Exited(_) => None,
     };
-    outcome(ended.cause, signal, kernel_killed)
+    outcome(ended.cause, signal, ended.kernel_killed)
 }
 
-/// The kernel had no memory, or no process ID, for one more child: a reason to try again later.
+/// The kernel had no memory, process ID or descriptor for one more child: a reason to try again later.
 fn is_for_want_of_memory(error: &JobError) -> bool {
-    let Some(LaunchError::Os { source, .. }) = error.launch() else {
-        return false;
+    let source = match (error, error.launch()) {
+        (JobError::Io(source), _) | (_, Some(LaunchError::Os { source, .. })) => source,
+        _ => return false,
     };
-    matches!(source.raw_os_error(), Some(libc::EAGAIN | libc::ENOMEM))
+    matches!(
+        source.raw_os_error(),
+        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE)
+    )
 }

@@ -136,11 +136,20 @@ impl<'a> Engine<'a> {
 
     /// Runs until all is done, or we have been asked to end and nothing runs any more.
     pub fn until_the_end(mut self) -> Result<Outcome, JobError> {
+        let result = self.run();
+        if result.is_err() {
+            self.abandon();
+        }
+        self.reliefs.end();
+        result.map(|()| self.desk.outcome)
+    }
+
+    fn run(&mut self) -> Result<(), JobError> {
         loop {
             self.desk.pull(self.tasks, self.attempts.len());
             self.decide()?;
             if self.desk.is_done() && self.attempts.is_empty() {
-                break;
+                return Ok(());
             }
             self.sleep();
             self.take_signals()?;
@@ -148,8 +157,6 @@ impl<'a> Engine<'a> {
             self.go_on();
             self.show();
         }
-        self.reliefs.end();
-        Ok(self.desk.outcome)
     }
 
     /// Tells the core what happened, and carries out what it decides, until there is nothing more.
@@ -208,7 +215,9 @@ impl<'a> Engine<'a> {
         }
         let slices_from = fds.len();
         let mut woken_by = Vec::new();
-        for (id, attempt) in self.attempts.iter().filter(|(_, one)| one.is_alive()) {
+        let now = Instant::now();
+        let listens = |one: &Attempt| one.is_alive() && now >= one.deaf_until;
+        for (id, attempt) in self.attempts.iter().filter(|(_, one)| listens(one)) {
             if let Some(fd) = attempt.slice.wake() {
                 fds.push(PollFd::new(fd, PollFlags::POLLPRI));
                 woken_by.push(*id);
@@ -216,7 +225,7 @@ impl<'a> Engine<'a> {
         }
         // Rounded up: a wait of 0.3 ms must not become a busy loop of 0 ms.
         let timeout = until.map_or(PollTimeout::NONE, |until| {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(now);
             PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
         });
         if let Err(errno) = poll(&mut fds, timeout)
@@ -242,7 +251,7 @@ impl<'a> Engine<'a> {
         let now = Instant::now();
         for id in woken {
             if let Some(attempt) = self.attempts.get_mut(&id) {
-                attempt.look(now);
+                attempt.woken(now);
             }
         }
         if guard_lost {

@@ -100,8 +100,11 @@ pub fn start(
         used: Use::default(),
         phase: Phase::Running,
         cause: None,
+        killed: false,
         frozen: false,
+        outputs: None,
         temporaries: Vec::new(),
+        deaf_until: begun,
         peaks: (0, 0),
     })
 }

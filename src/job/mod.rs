@@ -1,6 +1,6 @@
-//! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder, `run`
-//! carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a file appears complete or not
-//! at all, `guard` is the process that outlives us if we are killed, `verdict` is how ffwarden ends.
+//! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder, `work` what
+//! else is seen of a command, `run` carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a
+//! file appears complete or not at all, `guard` is the process that outlives us if we are killed, `verdict` is how ffwarden ends.
 //!
 //! The engine runs many jobs at once with the same parts but `run` and `watch`.
 //!
@@ -15,6 +15,7 @@ mod run;
 pub mod verdict;
 mod wait;
 pub(crate) mod watch;
+mod work;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -3,18 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use super::work::{ONE_CPU, cpu_milli, largest_input, repeatable, streams_repeatable};
 use super::{JobError, Request};
 use crate::child::find_program;
 use crate::config::profile::{DEFAULT_PIDS_MAX, Profile, Profiles};
 use crate::config::size::format_bytes;
 use crate::core::budget::{self, Candidate};
-use crate::ffmpeg::command::{Command, Group, is_ffmpeg};
+use crate::ffmpeg::command::{Command, is_ffmpeg};
 use crate::ffmpeg::estimate::{Estimate, estimate, output_seconds};
-use crate::ffmpeg::options::StreamKind;
-use crate::ffmpeg::output::{InputKind, OutputKind};
 use crate::ffmpeg::probe::{MediaInfo, ProbeError, Prober};
-use crate::ffmpeg::rewrite::{Change, Rewritten, encoded_streams, needs_decoder, rewrite};
-use crate::ffmpeg::target;
+use crate::ffmpeg::rewrite::{Change, Rewritten, rewrite};
 use crate::memory;
 use crate::slice::{Containment, Limits};
 
@@ -22,11 +20,6 @@ use crate::slice::{Containment, Limits};
 /// pools).
 const THREADS_BASE: u64 = 16;
 const THREADS_PER_CPU: u64 = 3;
-
-/// One processor, in the thousandths that are counted in.
-const ONE_CPU: u32 = 1000;
-/// What a stream copy keeps busy.
-const COPY_CPU: u32 = 250;
 
 /// A command with everything that was found out before its first attempt.
 #[derive(Debug)]
@@ -276,7 +269,7 @@ impl Machine<'_> {
             let estimate = estimate(command, inputs, self.cpus);
             let ffmpeg = Some(command.clone());
             return Ok(vec![Plan {
-                cpu_milli: cpu_milli(command, None, self.cpus),
+                cpu_milli: cpu_milli(command, inputs, None, self.cpus),
                 ffmpeg,
                 estimate: Some(estimate),
                 ..plan
@@ -323,7 +316,7 @@ impl Machine<'_> {
         Plan {
             profile: Some(profile.name.clone()),
             rank: profile.rank,
-            cpu_milli: cpu_milli(&command, Some(profile), self.cpus),
+            cpu_milli: cpu_milli(&command, inputs, Some(profile), self.cpus),
             argv: command.to_argv(),
             estimate: Some(estimate(&command, inputs, self.cpus)),
             ffmpeg: Some(command),
@@ -350,67 +343,4 @@ fn probe(command: &Command) -> Vec<Option<MediaInfo>> {
         })
     };
     command.inputs().map(&mut one).collect()
-}
-
-/// Whether an FFmpeg command can be run again: what went through a pipe, to a device or over the network cannot
-/// be had back.
-fn repeatable(command: &Command, standard: Standard) -> bool {
-    let is_file = |group: &Group| standard == Standard::Files && is_standard(group);
-    let input = |group| {
-        !matches!(
-            target::examine_input(group),
-            InputKind::Pipe | InputKind::Device
-        ) || is_file(group)
-    };
-    let output = |group| {
-        !matches!(
-            target::examine(group),
-            OutputKind::Pipe | OutputKind::Device | OutputKind::Url
-        ) || is_file(group)
-    };
-    command.inputs().all(input) && command.outputs().all(output)
-}
-
-/// Whether a URL means stdin, stdout or stderr.
-fn is_standard(group: &Group) -> bool {
-    let names = ["-", "pipe:", "pipe:0", "pipe:1", "pipe:2", "fd:"];
-    names.iter().any(|name| group.url == *name)
-}
-
-/// Bytes of the largest file that a command reads.
-fn largest_input(command: &Command) -> Option<u64> {
-    let size = |group| match target::examine_input(group) {
-        InputKind::File(path) => Some(path.metadata().ok()?.len()),
-        _ => None,
-    };
-    command.inputs().filter_map(size).max()
-}
-
-/// Threads that an FFmpeg command keeps busy, in thousandths of a processor: those of its video encoders, which
-/// outweigh the rest; about one for sound; a copy waits for the disk most of the time.
-fn cpu_milli(command: &Command, profile: Option<&Profile>, cpus: u32) -> u32 {
-    let by_profile = profile.and_then(|profile| profile.threads.encoder);
-    let open = by_profile.map_or(cpus, |threads| threads.resolve(cpus));
-    let threads = |group: &Group| {
-        let written = group.option_for("threads", StreamKind::Video);
-        let written = written.and_then(|count| count.to_str()?.parse().ok());
-        written.filter(|count| *count > 0).unwrap_or(open)
-    };
-    let encodes = |group: &&Group| !encoded_streams(group).is_empty();
-    let encoders: u32 = command
-        .outputs()
-        .filter(encodes)
-        .fold(0, |sum, group| sum.saturating_add(threads(group)));
-    if encoders > 0 {
-        encoders.min(cpus.max(1)).saturating_mul(ONE_CPU)
-    } else if command.outputs().any(needs_decoder) {
-        ONE_CPU
-    } else {
-        COPY_CPU
-    }
-}
-
-/// The same for any other command, of which only its streams are known.
-fn streams_repeatable() -> bool {
-    !super::run::is_pipe(std::io::stdin()) && !super::run::is_pipe(std::io::stdout())
 }

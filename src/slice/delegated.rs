@@ -13,6 +13,10 @@ use super::{Containment, Limits, SliceError};
 
 /// The leaf that ffwarden itself lives in; `DelegateSubgroup=supervisor` in a unit gives the same shape.
 pub const LEAF: &str = "supervisor";
+/// What the names of attempts' directories begin with.
+const ATTEMPT: &str = "attempt-";
+/// The same for processes that were taken in and are not ours.
+const WATCHED: &str = "watched-";
 /// Controllers that attempts use. Memory must be had; the others are taken where they are delegated.
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// Rounds of moving processes out, for those that are forked meanwhile.
@@ -106,13 +110,17 @@ impl Delegated {
         self.containment
     }
 
-    /// The directory the next attempt will have. Its name says which process made it, so that a later ffwarden
-    /// knows whether it was left behind.
+    /// The directory the next attempt will have.
     pub fn next_dir(&self) -> PathBuf {
+        self.dir_of(ATTEMPT)
+    }
+
+    /// A name says which process made it, so that a later ffwarden knows whether it was left behind.
+    fn dir_of(&self, kind: &str) -> PathBuf {
         let pid = std::process::id();
         let start = start_time(i32::try_from(pid).unwrap_or(0)).unwrap_or(0);
-        self.dir
-            .join(format!("attempt-{pid}-{start}-{}", self.attempts + 1))
+        let number = self.attempts + 1;
+        self.dir.join(format!("{kind}{pid}-{start}-{number}"))
     }
 
     /// Makes the slice of the next attempt.
@@ -124,6 +132,44 @@ impl Delegated {
         self.attempts += 1;
         CgroupSlice::create(dir, self.containment, limits)
     }
+}
+
+impl Delegated {
+    /// Moves processes that ffwarden did not start to a cgroup of their own, without limits. `members` is asked until
+    /// none is left elsewhere. What they have in memory stays charged where they come from.
+    ///
+    /// # Errors
+    /// When the directory cannot be made, or a process not be moved: it is another user's.
+    pub fn take_in(&mut self, members: impl Fn() -> Vec<i32>) -> Result<PathBuf, SliceError> {
+        let dir = self.dir_of(WATCHED);
+        self.attempts += 1;
+        fs::create_dir(&dir).map_err(|source| file_error("create", &dir, source))?;
+        for _ in 0..ROUNDS {
+            let there = cgroup::members(&dir);
+            let mut left = members();
+            left.retain(|pid| !there.contains(pid));
+            if left.is_empty() {
+                break;
+            }
+            move_to(&dir, &left)?;
+        }
+        Ok(dir)
+    }
+}
+
+/// Moves what was taken in back to where it came from, and removes the cgroup.
+///
+/// # Errors
+/// When a process cannot be moved, or one stays.
+pub fn let_out(dir: &Path, from: &Path) -> Result<(), SliceError> {
+    for _ in 0..ROUNDS {
+        let members = cgroup::members(dir);
+        if members.is_empty() {
+            break;
+        }
+        move_to(from, &members)?;
+    }
+    fs::remove_dir(dir).map_err(|source| file_error("remove", dir, source))
 }
 
 fn enable(dir: &Path, controller: &str) -> Result<(), SliceError> {
@@ -157,30 +203,32 @@ fn move_to_leaf(dir: &Path, movable: Movable) -> Result<(), SliceError> {
     {
         return Err(file_error("create", &leaf, source));
     }
-    let procs = leaf.join("cgroup.procs");
     for _ in 0..ROUNDS {
         let members = cgroup::members(dir);
         if members.is_empty() {
             return Ok(());
         }
-        for pid in members {
-            match fs::write(&procs, pid.to_string()) {
-                Ok(()) => {}
-                // It ended meanwhile.
-                Err(source) if source.raw_os_error() == Some(libc::ESRCH) => {}
-                Err(source) => {
-                    return Err(file_error(
-                        &format!("move process {pid} to"),
-                        &procs,
-                        source,
-                    ));
-                }
-            }
-        }
+        move_to(&leaf, &members)?;
     }
     Err(SliceError::Shared {
         path: dir.to_owned(),
     })
+}
+
+fn move_to(dir: &Path, pids: &[i32]) -> Result<(), SliceError> {
+    let procs = dir.join("cgroup.procs");
+    for pid in pids {
+        match fs::write(&procs, pid.to_string()) {
+            Ok(()) => {}
+            // It ended meanwhile.
+            Err(source) if source.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(source) => {
+                let action = format!("move process {pid} to");
+                return Err(file_error(&action, &procs, source));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Sweeps the scopes of other ffwardens beside ours: a scope lives on while a process in it does.
@@ -206,10 +254,17 @@ pub fn sweep(dir: &Path) {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(owner) else {
-            continue;
+        let name = name.to_str().unwrap_or_default();
+        let is_left = |kind| {
+            owner(name, kind)
+                .is_some_and(|owner| start_time(owner.pid.as_raw()) != Some(owner.start))
         };
-        if start_time(owner.pid.as_raw()) == Some(owner.start) {
+        if is_left(WATCHED) {
+            // Somebody else's processes: they go on, and an empty directory goes.
+            let _thawed = cgroup::freeze(&entry.path(), false);
+            let _removed = fs::remove_dir(entry.path());
+        }
+        if !is_left(ATTEMPT) {
             continue;
         }
         match cgroup::remove(&entry.path()) {
@@ -222,6 +277,11 @@ pub fn sweep(dir: &Path) {
     }
 }
 
+/// Whether a directory of this name is that of an attempt.
+pub fn is_attempt(name: &str) -> bool {
+    owner(name, ATTEMPT).is_some()
+}
+
 /// The process that made an attempt's directory.
 #[derive(Debug, PartialEq, Eq)]
 struct Owner {
@@ -229,8 +289,8 @@ struct Owner {
     start: u64,
 }
 
-fn owner(name: &str) -> Option<Owner> {
-    let mut parts = name.strip_prefix("attempt-")?.split('-');
+fn owner(name: &str, kind: &str) -> Option<Owner> {
+    let mut parts = name.strip_prefix(kind)?.split('-');
     let owner = Owner {
         pid: Pid::from_raw(parts.next()?.parse().ok()?),
         start: parts.next()?.parse().ok()?,
@@ -260,7 +320,7 @@ mod tests {
             pid: Pid::from_raw(42),
             start: 1234,
         };
-        assert_eq!(owner("attempt-42-1234-1"), Some(expected));
+        assert_eq!(owner("attempt-42-1234-1", ATTEMPT), Some(expected));
         for other in [
             "supervisor",
             "attempt-",
@@ -269,7 +329,7 @@ mod tests {
             "attempt-1-2-3-4",
             "init.scope",
         ] {
-            assert_eq!(owner(other), None, "{other}");
+            assert_eq!(owner(other, ATTEMPT), None, "{other}");
         }
     }
 

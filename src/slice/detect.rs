@@ -108,6 +108,25 @@ impl Container {
         }
     }
 
+    /// Moves processes that ffwarden did not start to a cgroup of their own, if this container has cgroups; where it
+    /// is. `members` is asked again until none is left elsewhere.
+    ///
+    /// # Errors
+    /// When it cannot be made, or they cannot be moved.
+    pub fn take_in(
+        &mut self,
+        members: impl Fn() -> Vec<i32>,
+    ) -> Result<Option<PathBuf>, SliceError> {
+        match &mut self.backend {
+            #[cfg(target_os = "linux")]
+            Backend::Cgroup(delegated) => delegated.take_in(members).map(Some),
+            Backend::Rlimit => {
+                let _ = members;
+                Ok(None)
+            }
+        }
+    }
+
     /// Makes the slice of the only attempt of this process.
     ///
     /// # Errors

@@ -23,4 +23,6 @@ mod place;
 mod retry;
 mod service;
 mod sigkill;
+mod slice;
 mod support;
+mod watch;

@@ -3,9 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::COOKIE;
 use crate::memory::proc;
+
+/// For so long what one tree has read is fresh enough for the next: less than the least time between two looks.
+const ROUND: Duration = Duration::from_millis(2);
+/// After this time it is read again though nothing was started: parents may have ended.
+const OLD: Duration = Duration::from_secs(1);
+/// Reading takes no more than one part in so many of one processor, even where processes are started all the time.
+const SHARE: u32 = 200;
 
 /// The processes below this supervisor, and to which attempt each that fell to it belongs. Cheap to clone; all the
 /// trees of one supervisor share one.
@@ -23,8 +31,13 @@ struct Table {
     me: i32,
     /// The kernel lists children (`CONFIG_PROC_CHILDREN`); without, all processes are looked at.
     listed: bool,
+    /// The newest PID, and when it was read.
+    news: Option<(Option<u64>, Instant)>,
     /// The newest PID when the rest was read.
     newest: Option<u64>,
+    /// When the rest was read, and when it may be read again.
+    read: Option<Instant>,
+    again: Option<Instant>,
     /// Our own children.
     own: Vec<i32>,
     /// Every process, where children are not listed.
@@ -45,7 +58,10 @@ impl Kin {
         Kin(Rc::new(RefCell::new(Table {
             me: nix::unistd::getpid().as_raw(),
             listed: proc::lists_children(),
+            news: None,
             newest: None,
+            read: None,
+            again: None,
             own: Vec::new(),
             all: BTreeMap::new(),
             cookies: BTreeMap::new(),
@@ -63,12 +79,31 @@ impl Kin {
         Rc::strong_count(&self.0).max(1)
     }
 
-    /// Reads it anew, unless nothing was started since it was read last and it is not `forced`.
-    pub(super) fn refresh(&self, newest: Option<u64>, forced: bool) {
+    /// The newest PID, read once for all the trees that look in one round.
+    pub(super) fn newest(&self) -> Option<u64> {
         let table = &mut *self.0.borrow_mut();
-        if !forced && newest.is_some() && table.newest == newest {
-            return;
+        match table.news {
+            Some((newest, at)) if at.elapsed() < ROUND => newest,
+            _ => {
+                let newest = proc::newest();
+                table.news = Some((newest, Instant::now()));
+                newest
+            }
         }
+    }
+
+    /// Reads it anew, unless nothing was started since it was read last, or that would take too large a share of the
+    /// time; `forced` in any case. The newest PID that it stands for then.
+    pub(super) fn refresh(&self, newest: Option<u64>, forced: bool) -> Option<u64> {
+        let table = &mut *self.0.borrow_mut();
+        let begin = Instant::now();
+        let current = newest.is_some() && table.newest == newest;
+        let is_old = table.read.is_none_or(|read| begin >= read + OLD);
+        let too_soon = table.again.is_some_and(|again| begin < again);
+        if !forced && !is_old && (current || too_soon) {
+            return table.newest;
+        }
+        table.read = Some(begin);
         table.newest = newest;
         if table.listed {
             table.own = proc::children(table.me);
@@ -77,6 +112,8 @@ impl Kin {
         }
         let own = &table.own;
         table.cookies.retain(|pid, _| own.contains(pid));
+        table.again = Some(begin + begin.elapsed() * SHARE);
+        newest
     }
 
     /// The children of a process that was started at `start`.

@@ -24,7 +24,7 @@ const ROUNDS: usize = 64;
 const SEARCH_AT_LEAST: Duration = Duration::from_secs(1);
 /// Searches take no more than one part in so many of one processor, for all trees together, even where processes
 /// are started all the time.
-const SEARCH_SHARE: u32 = 100;
+const SEARCH_SHARE: u32 = 200;
 /// Members whose memory is read through a descriptor kept open; an attempt has one process as a rule, or a shell
 /// and one.
 const KEPT: usize = 2;
@@ -113,7 +113,7 @@ impl Tree {
 
     /// Searches for members, unless none can have been added since the last search.
     fn update(&self) {
-        let newest = proc::newest();
+        let newest = self.kin.newest();
         {
             let known = self.known.borrow();
             if let Some((then, at)) = known.searched {
@@ -135,10 +135,7 @@ impl Tree {
     fn search(&self, newest: Option<u64>, forced: bool) {
         let begin = Instant::now();
         let known = &mut *self.known.borrow_mut();
-        let overdue = known
-            .searched
-            .is_some_and(|(_, at)| at.elapsed() >= SEARCH_AT_LEAST);
-        self.kin.refresh(newest, forced || overdue);
+        let newest = self.kin.refresh(newest, forced);
         let mut open = match &self.roots {
             Roots::Nowhere => Vec::new(),
             Roots::ChildrenOf(root) => self.kin.children_of_any(*root),

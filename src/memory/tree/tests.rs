@@ -109,7 +109,7 @@ fn a_frozen_tree_stands_still_and_goes_on() {
 
 #[test]
 fn a_pid_given_to_another_process_is_not_signalled() {
-    let mut child = shell("sleep 30", None);
+    let mut child = shell("exec sleep 30", None);
     let start = proc::stat(pid(&child).as_raw()).unwrap().start;
     assert!(!send(pid(&child).as_raw(), start + 1, Signal::SIGKILL));
     assert!(child.try_wait().unwrap().is_none());

@@ -78,18 +78,17 @@ impl Crawl {
             held_bytes: held.read().ok()?.trim().parse().ok()?,
             limit_bytes: self.limit_bytes,
             at_limit: value(events, "max")?,
-            refaults: refaults(stat),
+            restored: restored(stat),
         };
         Some(self.thrash.look(self.made.elapsed(), look))
     }
 }
 
-/// Pages read again soon after they were evicted. One number before Linux 5.9.
-fn refaults(stat: &str) -> u64 {
-    let new = ["workingset_refault_file", "workingset_refault_anon"];
+/// Pages that were in use, were evicted and read again. One number before Linux 5.9.
+fn restored(stat: &str) -> u64 {
     let get = |key| value(stat, key);
-    match new.map(get) {
-        [None, None] => get("workingset_refault").unwrap_or(0),
+    match ["workingset_restore_file", "workingset_restore_anon"].map(get) {
+        [None, None] => get("workingset_restore").unwrap_or(0),
         both => both.into_iter().flatten().sum(),
     }
 }
@@ -99,10 +98,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refaults_have_had_two_names() {
-        let new = "workingset_refault_anon 3\nworkingset_refault_file 40\n";
-        assert_eq!(refaults(new), 43);
-        assert_eq!(refaults("workingset_refault 7\n"), 7);
-        assert_eq!(refaults("anon 1\n"), 0);
+    fn restored_pages_have_had_two_names() {
+        let new = "workingset_restore_anon 3\nworkingset_restore_file 40\n";
+        assert_eq!(restored(new), 43);
+        assert_eq!(restored("workingset_restore 7\n"), 7);
+        assert_eq!(restored("anon 1\n"), 0);
     }
 }

@@ -1,0 +1,21 @@
+//! Processes that ffwarden did not start: found, measured, and, when asked to, held to a policy.
+//!
+//! - [`find`]: which processes are meant
+//! - [`target`]: one of them with its descendants, and what can be done to it
+//! - [`place`]: a cgroup of its own, or none
+//! - [`adopt`]: how the core is told of attempts that it did not start
+//! - [`relief`]: what can be done at once, for all of ffwarden's slices
+//! - [`command`]: a policy's relief command
+//! - [`run`]: the loop
+//! - [`show`]: what is printed
+//!
+//! Nothing is done to a process unless enforcing was asked for, and never to one that another ffwarden looks after.
+
+pub mod adopt;
+pub mod command;
+pub mod find;
+pub mod place;
+pub mod relief;
+pub mod run;
+pub mod show;
+pub mod target;

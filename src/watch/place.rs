@@ -1,0 +1,96 @@
+//! Where a watched process lives: in a cgroup of its own, which it had or was given, or just anywhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use crate::memory::tree::Tree;
+use crate::memory::value;
+use crate::slice::{SliceError, cgroup};
+
+/// Where cgroup v2 is mounted.
+pub const MOUNT: &str = "/sys/fs/cgroup";
+
+/// Where a watched process lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In a cgroup in which nobody else is.
+    Cgroup(PathBuf),
+    /// Among others.
+    Anywhere,
+}
+
+impl Place {
+    /// Where a tree lives: in a cgroup of its own if nobody else is there and we may write to it.
+    pub fn of(pid: i32, members: &[i32]) -> Place {
+        let Some(dir) = cgroup_of(pid) else {
+            return Place::Anywhere;
+        };
+        let is_root = dir == Path::new(MOUNT);
+        let is_alone = || all_members(&dir).iter().all(|pid| members.contains(pid));
+        let is_ours = || access(&dir.join("cgroup.freeze"), AccessFlags::W_OK).is_ok();
+        if !is_root && dir.join("memory.current").exists() && is_ours() && is_alone() {
+            Place::Cgroup(dir)
+        } else {
+            Place::Anywhere
+        }
+    }
+
+    /// Stops all of it where it stands, or lets it go on.
+    ///
+    /// # Errors
+    /// When it has not taken effect in a second.
+    pub fn freeze(&self, tree: &Tree, frozen: bool) -> Result<(), SliceError> {
+        match self {
+            Place::Cgroup(dir) => cgroup::freeze(dir, frozen),
+            Place::Anywhere => tree.freeze(frozen).map_err(SliceError::Freeze),
+        }
+    }
+
+    /// Takes back its file cache, or all of it that can be taken; the bytes that came back, none where there is no
+    /// means.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn reclaim(&self, all: bool) -> Result<Option<u64>, SliceError> {
+        let Place::Cgroup(dir) = self else {
+            return Ok(None);
+        };
+        let bytes = if all { u64::MAX } else { file_cache(dir) };
+        cgroup::reclaim(dir, bytes).map(Some)
+    }
+
+    /// Kills all of it.
+    pub fn kill(&self, tree: &Tree) {
+        match self {
+            Place::Cgroup(dir) => cgroup::kill(dir),
+            Place::Anywhere => tree.kill(),
+        }
+    }
+}
+
+/// Bytes of file cache charged to a cgroup: files less shared memory, which counts as a file.
+pub fn file_cache(dir: &Path) -> u64 {
+    let stat = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+    let get = |key| value(&stat, key).unwrap_or(0);
+    get("file").saturating_sub(get("shmem"))
+}
+
+/// The cgroup directory of a process.
+pub fn cgroup_of(pid: i32) -> Option<PathBuf> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    Some(Path::new(MOUNT).join(path))
+}
+
+/// All processes in a cgroup and below it.
+fn all_members(dir: &Path) -> Vec<i32> {
+    let mut found = cgroup::members(dir);
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(all_members(&entry.path()));
+        }
+    }
+    found
+}

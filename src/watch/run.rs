@@ -1,0 +1,389 @@
+//! The loop of a watcher: look, tell the core, do what it says, print, and sleep until the next look is due or
+//! something wakes it.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+
+use super::adopt;
+use super::find::{Wanted, find};
+use super::place::{MOUNT, cgroup_of};
+use super::show::{Format, Memory, Row, Shape, Snapshot, time};
+use super::target::Target;
+use crate::child::Signals;
+use crate::config::policy::{Policy, Trigger};
+use crate::core::{Action, Event, JobId, Sample, State, Use, step};
+use crate::memory::MemoryError;
+use crate::memory::pressure::{Fired, PressureTrigger};
+use crate::memory::proc;
+use crate::memory::sample::Sampler;
+use crate::slice::detect::Container;
+
+/// Lines of a terminal that does not tell.
+const USUAL_LINES: usize = 24;
+/// Processes that are watched at once; three descriptors for each.
+const MOST: usize = 300;
+/// Between two looks whether what was asked to end has ended.
+const END_LOOK: Duration = Duration::from_millis(50);
+
+/// What to watch and how.
+#[derive(Debug)]
+pub struct Options {
+    /// Which processes.
+    pub wanted: Wanted,
+    /// Between two lines or tables.
+    pub interval: Duration,
+    /// How to print.
+    pub format: Format,
+    /// Hold them to the policy.
+    pub enforce: bool,
+}
+
+/// Why watching ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// Memory could not be read.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Signals could not be received, or nothing be written.
+    #[error("cannot watch: {0}")]
+    Io(#[from] io::Error),
+    /// None of the processes is there.
+    #[error("no process {0}: it has ended, or was never there")]
+    NoProcess(i32),
+}
+
+/// Watches until it is interrupted, or all processes named by PID have ended and no name is watched for. What was
+/// frozen goes on.
+///
+/// # Errors
+/// [`WatchError`]; a reader of the output that has gone away is the end, but no error.
+pub fn run(
+    options: Options,
+    policy: &Policy,
+    container: Option<Container>,
+    out: &mut dyn Write,
+) -> Result<(), WatchError> {
+    let mut watcher = Watcher {
+        signals: Signals::receive()?,
+        sampler: Sampler::open()?,
+        core: adopt::core(policy, options.enforce),
+        policy: policy.clone(),
+        container,
+        targets: BTreeMap::new(),
+        trigger: None,
+        newest: None,
+        next_job: 1,
+        start: Instant::now(),
+        wake: None,
+        measure_now: false,
+        swap_free_bytes: 0,
+        show_at: Instant::now(),
+        options,
+        out,
+    };
+    let result = watcher.until_the_end();
+    for target in watcher.targets.values_mut() {
+        target.release();
+    }
+    match result {
+        Err(WatchError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+mod act;
+
+struct Watcher<'a> {
+    options: Options,
+    policy: Policy,
+    signals: Signals,
+    sampler: Sampler,
+    core: State,
+    container: Option<Container>,
+    targets: BTreeMap<JobId, Target>,
+    /// With what it stands for: full or some.
+    trigger: Option<(PressureTrigger, bool)>,
+    /// The newest PID when processes were searched for.
+    newest: Option<u64>,
+    next_job: u64,
+    start: Instant,
+    wake: Option<Duration>,
+    measure_now: bool,
+    swap_free_bytes: u64,
+    show_at: Instant,
+    out: &'a mut dyn Write,
+}
+
+impl Watcher<'_> {
+    fn until_the_end(&mut self) -> Result<(), WatchError> {
+        // Opens what the trigger is set on.
+        self.measure()?;
+        self.trigger = self.open_trigger();
+        self.search()?;
+        for pid in self.options.wanted.pids.clone() {
+            let is_there = |target: &Target| target.pids().contains(&pid);
+            if !self.targets.values().any(is_there) {
+                return Err(WatchError::NoProcess(pid));
+            }
+        }
+        loop {
+            self.look()?;
+            let waits_for_more = !self.options.wanted.names.is_empty();
+            if self.targets.is_empty() && !waits_for_more {
+                return Ok(());
+            }
+            self.show()?;
+            if self.sleep() {
+                return Ok(());
+            }
+            self.search()?;
+        }
+    }
+
+    /// The policy's first trigger; a kernel that refuses it is told of, and memory polled as in any case.
+    fn open_trigger(&self) -> Option<(PressureTrigger, bool)> {
+        let mut triggers = self
+            .policy
+            .stages
+            .iter()
+            .filter_map(|stage| stage.enter.trigger);
+        let wanted: Trigger = triggers.next()?;
+        let path = self.sampler.pressure_path()?;
+        PressureTrigger::open(path, wanted)
+            .inspect_err(|error| log::debug!("{error}"))
+            .ok()
+            .map(|trigger| (trigger, wanted.full))
+    }
+
+    /// Takes hold of what has appeared since.
+    fn search(&mut self) -> io::Result<()> {
+        let newest = proc::newest();
+        if newest.is_some() && newest == self.newest {
+            return Ok(());
+        }
+        self.newest = newest;
+        for found in find(&self.options.wanted) {
+            let known = |target: &Target| {
+                (target.found.pid, target.found.start) == (found.pid, found.start)
+            };
+            if self.targets.values().any(known) || self.targets.len() >= MOST {
+                continue;
+            }
+            let job = JobId(self.next_job);
+            let Some(mut target) = Target::new(found, job) else {
+                continue;
+            };
+            self.next_job += 1;
+            if self.options.enforce && !target.is_apart() && !target.found.is_managed {
+                self.move_apart(&mut target);
+            }
+            let (pid, text) = (target.found.pid, format!("{} is there", target.found.name));
+            self.happened("found", Some(pid), &text)?;
+            if !target.found.is_managed {
+                let spec = adopt::job(job);
+                for action in step(
+                    &mut self.core,
+                    Event::Submitted { job, spec },
+                    self.start.elapsed(),
+                ) {
+                    if let Action::Start(start) = action {
+                        target.attempt = Some(start.attempt);
+                    }
+                }
+            }
+            self.targets.insert(job, target);
+        }
+        Ok(())
+    }
+
+    /// Gives it a cgroup of its own. Only out of the tree's root or out of what is delegated to us: elsewhere it is
+    /// somebody's who would miss it there, a unit of systemd's or a container.
+    fn move_apart(&mut self, target: &mut Target) {
+        let Some(container) = &mut self.container else {
+            return;
+        };
+        let Some(from) = cgroup_of(target.found.pid) else {
+            return;
+        };
+        let ours = container.next_dir();
+        let is_ours = ours
+            .as_deref()
+            .and_then(Path::parent)
+            .is_some_and(|dir| from.starts_with(dir));
+        if !is_ours && from != Path::new(MOUNT) {
+            return;
+        }
+        match container.take_in(|| target.pids()) {
+            Ok(Some(dir)) => target.moved(dir, from),
+            Ok(None) => {}
+            Err(error) => log::warn!("{} stays where it is: {error}", target.found.name),
+        }
+    }
+
+    fn measure(&mut self) -> Result<Sample, WatchError> {
+        let mut sample = self.sampler.sample()?;
+        self.swap_free_bytes = sample.swap_free_bytes;
+        for target in self.targets.values_mut() {
+            let _alive = target.look();
+            if let Some(attempt) = target.attempt {
+                let used = Use {
+                    needs_bytes: target.usage.needs_bytes,
+                    cpu: target.usage.cpu,
+                    progress: None,
+                };
+                sample.attempts.insert(attempt, used);
+            }
+        }
+        Ok(sample)
+    }
+
+    fn look(&mut self) -> Result<(), WatchError> {
+        self.measure_now = false;
+        let sample = self.measure()?;
+        self.feed(Event::Measured(sample))?;
+        let ended: Vec<JobId> = self
+            .targets
+            .iter()
+            .filter(|(_, target)| target.usage.processes == 0)
+            .map(|(job, _)| *job)
+            .collect();
+        for job in ended {
+            if let Some(mut target) = self.targets.remove(&job) {
+                target.release();
+                let text = format!("{} has ended", target.found.name);
+                self.happened("ended", Some(target.found.pid), &text)?;
+                if let Some(attempt) = target.attempt {
+                    let end = adopt::end(target.usage.cpu);
+                    self.feed(Event::Ended { attempt, end })?;
+                }
+            }
+        }
+        self.targets.values_mut().for_each(Target::kill_if_late);
+        Ok(())
+    }
+
+    fn show(&mut self) -> io::Result<()> {
+        if Instant::now() < self.show_at {
+            return Ok(());
+        }
+        self.show_at = Instant::now() + self.options.interval;
+        let measures = self.core.measures();
+        let mut rows: Vec<Row> = self.targets.values().map(row).collect();
+        rows.sort_by(|a, b| (b.needs_bytes, a.pid).cmp(&(a.needs_bytes, b.pid)));
+        let snapshot = Snapshot {
+            time: time(),
+            level: self.core.level(),
+            memory: Memory {
+                total_bytes: measures.total_bytes,
+                available_bytes: measures.available_bytes,
+                used_percent: measures.used_percent(),
+                swap_free_bytes: self.swap_free_bytes,
+                some_percent: measures.some_percent,
+                full_percent: measures.full_percent,
+            },
+            processes: rows,
+        };
+        let text = snapshot.text(self.options.format, lines());
+        self.print(&text)
+    }
+
+    fn print(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    /// Sleeps until something is due; whether we are to end.
+    fn sleep(&mut self) -> bool {
+        let now = Instant::now();
+        let kill = self.targets.values().filter_map(Target::kill_at);
+        let core = self.wake.map(|at| self.start + at);
+        // Without enforcing, nobody needs a look sooner than it is shown.
+        let core = core.filter(|_| self.options.enforce);
+        let poll_at = self.options.enforce.then(|| now + self.policy.poll);
+        let stopping = self.targets.values().any(Target::is_stopping);
+        let end_at = stopping.then(|| now + END_LOOK);
+        let due = kill
+            .chain(core)
+            .chain(poll_at)
+            .chain(end_at)
+            .fold(self.show_at, Instant::min);
+        let wait = if self.measure_now && self.options.enforce {
+            Duration::ZERO
+        } else {
+            due.saturating_duration_since(now)
+        };
+        let mut fds = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
+        if let Some((trigger, _)) = &self.trigger {
+            fds.push(PollFd::new(trigger.as_fd(), PollFlags::POLLPRI));
+        }
+        let millis = wait.as_nanos().div_ceil(1_000_000);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let _interrupted = poll(&mut fds, timeout);
+        let fired = match &self.trigger {
+            Some(_) => PressureTrigger::fired(fds[1].revents().unwrap_or(PollFlags::empty())),
+            None => Fired::No,
+        };
+        drop(fds);
+        match (fired, &self.trigger) {
+            (Fired::Gone, _) => self.trigger = None,
+            (Fired::Yes, Some((_, full))) => {
+                let event = Event::Triggered { full: *full };
+                let told = self.feed(event);
+                if told.is_err() {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        let now = self.start.elapsed();
+        if self.wake.is_some_and(|at| at <= now) {
+            self.wake = None;
+            if self.feed(Event::Tick).is_err() {
+                return true;
+            }
+        }
+        self.signals.pending().iter().any(|received| {
+            matches!(
+                received.signal,
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
+            )
+        })
+    }
+}
+
+/// Lines of the terminal that stdout is.
+fn lines() -> usize {
+    rustix::termios::tcgetwinsize(io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_row))
+        .filter(|lines| *lines > 0)
+        .unwrap_or(USUAL_LINES)
+}
+
+fn row(target: &Target) -> Row {
+    let state = if target.is_stopping() {
+        Shape::Stopping
+    } else if target.frozen {
+        Shape::Frozen
+    } else if target.found.is_managed {
+        Shape::Managed
+    } else {
+        Shape::Running
+    };
+    Row {
+        pid: target.found.pid,
+        name: target.found.name.clone(),
+        state,
+        needs_bytes: target.usage.needs_bytes,
+        processes: target.usage.processes,
+        cpu_seconds: target.usage.cpu.as_secs_f64(),
+        cpu_percent: target.cpu_percent,
+        own_cgroup: target.is_apart(),
+    }
+}

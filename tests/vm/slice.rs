@@ -1,0 +1,232 @@
+//! A slice itself, without a job around it: frozen, reclaimed, measured, and found to crawl.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ffwarden::child::{Launch, Process, find_program};
+use ffwarden::memory::pressure::{Fired, Pressure, PressureTrigger};
+use ffwarden::slice::cgroup::CgroupSlice;
+use ffwarden::slice::{Breach, Containment, Limits, Slice};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::waitpid;
+
+use crate::support::{hog_text, kernel};
+
+const MIB: u64 = 1 << 20;
+
+/// A slice directly below the root of the tree, where systemd turns the controllers on.
+struct Own {
+    slice: CgroupSlice,
+    process: Process,
+    dir: PathBuf,
+}
+
+impl Own {
+    fn running(name: &str, limit_mib: u64, argv: &[&str]) -> Own {
+        let dir = Path::new(kernel::CGROUP_ROOT).join(format!("ffwarden-test-{name}"));
+        let limits = Limits {
+            memory_bytes: limit_mib * MIB,
+            pids_max: 512,
+            expected_threads: 8,
+            swap_bytes: 0,
+        };
+        let mut slice = CgroupSlice::create(dir.clone(), Containment::Cgroup, &limits).unwrap();
+        let launch = Launch {
+            path: find_program(argv[0].as_ref()).unwrap(),
+            argv: argv.iter().map(OsString::from).collect(),
+            keep_fd: None,
+            apart: None,
+        };
+        let process = slice.spawn(&launch).unwrap();
+        Own {
+            slice,
+            process,
+            dir,
+        }
+    }
+
+    fn stat(&self, key: &str) -> u64 {
+        kernel::keyed(&self.dir.join("memory.stat"))[key]
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(300);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "not in 300 s: {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn end(mut self) {
+        self.slice.kill();
+        waitpid(self.process.pid, None).unwrap();
+        self.slice.remove().unwrap();
+        assert!(!self.dir.exists());
+    }
+}
+
+#[test]
+fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
+    let mut own = Own::running("freeze", 256, &["sh", "-c", "while :; do :; done"]);
+    own.until("it computes", |own| !own.slice.usage().cpu.is_zero());
+    own.slice.freeze(true).unwrap();
+    assert_eq!(kernel::keyed(&own.dir.join("cgroup.events"))["frozen"], 1);
+    let before = own.slice.usage();
+    std::thread::sleep(Duration::from_secs(1));
+    let after = own.slice.usage();
+    assert_eq!(before.cpu, after.cpu);
+    assert!(after.needs_bytes > 0);
+    own.slice.freeze(false).unwrap();
+    own.until("it goes on", |own| own.slice.usage().cpu > after.cpu);
+    own.slice.freeze(true).unwrap();
+    own.end();
+}
+
+/// Writes a file, and holds anonymous memory.
+#[test]
+fn that_is_reclaimed_loses_its_file_cache_and_nothing_else_even_frozen() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("big").display().to_string();
+    let hog = hog_text();
+    let job = [
+        hog.as_str(),
+        "--write",
+        &file,
+        "100M",
+        "--touch",
+        "60M",
+        "--hold",
+        "600s",
+    ];
+    let mut own = Own::running("reclaim", 256, &job);
+    own.until("all is there", |own| {
+        own.stat("file") >= 100 * MIB && own.stat("anon") >= 60 * MIB
+    });
+    // What is not written yet cannot be taken back.
+    nix::unistd::sync();
+    own.slice.freeze(true).unwrap();
+    let held = |own: &Own| {
+        kernel::value(&own.dir, "memory.current")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let before = held(&own);
+    let back = own.slice.reclaim(1 << 40).unwrap();
+    let lost = before - held(&own);
+    assert!(back >= 90 * MIB, "{back}");
+    assert!(back.abs_diff(lost) < 2 * MIB, "{back} said, {lost} lost");
+    assert!(own.stat("anon") >= 60 * MIB);
+    assert_eq!(own.slice.verdict(), None);
+    own.slice.freeze(false).unwrap();
+    own.end();
+}
+
+/// A writer at its limit waits for its own pages to be written.
+#[test]
+fn trigger_fires_when_time_is_lost_and_says_when_its_cgroup_is_gone() {
+    use ffwarden::config::policy::Trigger;
+    use std::os::fd::AsFd;
+
+    let dir = tempfile::tempdir().unwrap();
+    let output = format!("of={}", dir.path().join("big").display());
+    let script = format!("while :; do dd if=/dev/zero {output} bs=1M count=700 status=none; done");
+    let own = Own::running("trigger", 256, &["sh", "-c", &script]);
+    let mut pressure = Pressure::of(&own.dir).unwrap();
+    let wanted = Trigger {
+        full: false,
+        stall: Duration::from_millis(20),
+        window: Duration::from_secs(1),
+    };
+    let trigger = PressureTrigger::open(pressure.path(), wanted).unwrap();
+    assert_eq!(trigger.taken(), wanted, "root has CAP_SYS_RESOURCE here");
+    let wait = |millis: u16| {
+        let mut fds = [PollFd::new(trigger.as_fd(), PollFlags::POLLPRI)];
+        poll(&mut fds, PollTimeout::from(millis)).unwrap();
+        PressureTrigger::fired(fds[0].revents().unwrap())
+    };
+    let before = pressure.totals().unwrap();
+    let fired = (0..10)
+        .map(|_| wait(30_000))
+        .find(|fired| *fired != Fired::No);
+    assert_eq!(fired, Some(Fired::Yes));
+    let lost = pressure.totals().unwrap().some - before.some;
+    assert!(lost >= wanted.stall, "{lost:?}");
+    own.end();
+    assert_eq!(wait(30_000), Fired::Gone);
+}
+
+/// An encode whose own code was never read before, beside so much memory in use that there is no room for the code.
+/// Alone it needs 190 MiB, and 66 of files.
+#[test]
+fn whose_child_crawls_at_its_limit_is_found_out() {
+    std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+    let script = format!(
+        "{} --touch 75M --hold 3600s & exec ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=25 \
+         -frames:v 100000 -c:v libx264 -preset medium -threads 2 -f null -",
+        hog_text()
+    );
+    let mut own = Own::running("crawl", 256, &["sh", "-c", &script]);
+    let deadline = Instant::now() + Duration::from_secs(400);
+    let mut needs = 0;
+    let breach = loop {
+        needs = own.slice.usage().needs_bytes.max(needs);
+        if let Some(breach) = own.slice.look() {
+            break breach;
+        }
+        let events = || kernel::keyed(&own.dir.join("memory.events"));
+        assert!(Instant::now() < deadline, "{needs} {:?}", events());
+        std::thread::sleep(own.slice.next_look());
+    };
+    // The kernel may lose patience sooner, by luck of timing; then there was nothing to find out.
+    let killed = kernel::keyed(&own.dir.join("memory.events"))["oom_kill"] > 0;
+    let expected = if killed {
+        Breach::OwnLimit
+    } else {
+        Breach::Crawl
+    };
+    assert_eq!(breach, expected);
+    println!("breach {breach:?} with {} MiB needed", needs / MIB);
+    own.end();
+}
+
+/// The same encode with room for its code: it fills its slice with what it writes, and is left alone.
+#[test]
+fn whose_child_writes_at_its_limit_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out.nut").display().to_string();
+    let source = "testsrc2=size=1280x720:rate=25";
+    let mut own = Own::running(
+        "writes",
+        256,
+        &[
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "lavfi",
+            "-i",
+            source,
+            "-frames:v",
+            "600",
+            "-c:v",
+            "rawvideo",
+            &output,
+        ],
+    );
+    let mut full = Duration::ZERO;
+    let mut pressure = Pressure::of(&own.dir).unwrap();
+    loop {
+        assert_eq!(own.slice.look(), None);
+        if own.slice.is_empty() {
+            break;
+        }
+        full = pressure.totals().unwrap().full;
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    // It was at its limit, and did wait.
+    assert!(kernel::keyed(&own.dir.join("memory.events"))["max"] > 0);
+    assert!(!full.is_zero());
+    own.end();
+}

@@ -44,13 +44,13 @@ pub enum Verb {
     Profile(Profile),
     /// List, show or check policies
     Policy(Policy),
-    /// Play a scenario on a virtual machine against the real decisions
-    Simulate(Simulate),
     /// Monitor processes that ffwarden did not start: memory, level, warnings
     Watch(Watch),
     /// Get memory back now: the file cache of ffwarden's slices, and the policy's command
     #[command(after_help = "Exit code: 0 memory came back, 1 none did, 125 ffwarden failed.")]
     Relief(Relief),
+    /// Play a scenario on a virtual machine against the real decisions
+    Simulate(Simulate),
     /// `ffmpeg ARGS...`: the same as `run -- ffmpeg ARGS...`
     #[command(external_subcommand)]
     Prefix(Vec<OsString>),

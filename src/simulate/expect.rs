@@ -146,6 +146,9 @@ const USED_POINTS: f64 = 0.5;
 /// The part by which a budget may differ from what a row says: documents round to three digits.
 const BUDGET_PART: f64 = 0.005;
 
+/// What the virtual clock, rounded up at each turn, may be late.
+const CLOCK: Duration = Duration::from_millis(1);
+
 impl Range {
     /// One number.
     pub fn exactly(number: u64) -> Range {
@@ -225,7 +228,7 @@ impl Compare<'_> {
     }
 
     fn at_most(&mut self, what: &str, most: Option<Duration>, found: Duration) {
-        if let Some(most) = most.filter(|most| found > *most) {
+        if let Some(most) = most.filter(|most| found > *most + CLOCK) {
             self.fail(
                 what,
                 format!("at most {:.1} s", most.as_secs_f64()),

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
@@ -21,6 +22,9 @@ const WATCHED: &str = "watched-";
 const CONTROLLERS: [&str; 4] = ["memory", "pids", "cpu", "io"];
 /// Rounds of moving processes out, for those that are forked meanwhile.
 const ROUNDS: usize = 16;
+
+/// How long a cgroup may take to be empty after its processes were moved or have ended.
+const EMPTY_WITHIN: Duration = Duration::from_secs(1);
 
 /// A cgroup in which ffwarden may make children.
 #[derive(Debug)]
@@ -162,14 +166,18 @@ impl Delegated {
 /// # Errors
 /// When a process cannot be moved, or one stays.
 pub fn let_out(dir: &Path, from: &Path) -> Result<(), SliceError> {
-    for _ in 0..ROUNDS {
-        let members = cgroup::members(dir);
-        if members.is_empty() {
-            break;
+    let deadline = Instant::now() + EMPTY_WITHIN;
+    loop {
+        move_to(from, &cgroup::members(dir))?;
+        match fs::remove_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(source) if Instant::now() >= deadline => {
+                return Err(file_error("remove", dir, source));
+            }
+            // Forked meanwhile, or ending: large processes hold their cgroup busy for a moment.
+            Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }
-        move_to(from, &members)?;
     }
-    fs::remove_dir(dir).map_err(|source| file_error("remove", dir, source))
 }
 
 fn enable(dir: &Path, controller: &str) -> Result<(), SliceError> {

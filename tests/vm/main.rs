@@ -11,6 +11,7 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod crawl;
 mod encode;
 mod fork_bomb;
 mod limits;

@@ -76,7 +76,9 @@ fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
     let before = own.slice.usage();
     std::thread::sleep(Duration::from_secs(1));
     let after = own.slice.usage();
-    assert_eq!(before.cpu, after.cpu);
+    // To freeze takes a moment of its own; a loop that goes on would take the whole second.
+    let used = after.cpu - before.cpu;
+    assert!(used < Duration::from_millis(50), "{used:?}");
     assert!(after.needs_bytes > 0);
     own.slice.freeze(false).unwrap();
     own.until("it goes on", |own| own.slice.usage().cpu > after.cpu);
@@ -158,36 +160,33 @@ fn trigger_fires_when_time_is_lost_and_says_when_its_cgroup_is_gone() {
 }
 
 /// An encode whose own code was never read before, beside so much memory in use that there is no room for the code.
-/// Alone it needs 190 MiB, and 66 of files.
+/// Alone it needs 189 MiB, and 67 of files.
 #[test]
 fn whose_child_crawls_at_its_limit_is_found_out() {
     std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
     let script = format!(
-        "{} --touch 75M --hold 3600s & exec ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=25 \
+        "{} --touch 62M --hold 3600s & exec ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=25 \
          -frames:v 100000 -c:v libx264 -preset medium -threads 2 -f null -",
         hog_text()
     );
     let mut own = Own::running("crawl", 256, &["sh", "-c", &script]);
     let deadline = Instant::now() + Duration::from_secs(400);
-    let mut needs = 0;
     let breach = loop {
-        needs = own.slice.usage().needs_bytes.max(needs);
         if let Some(breach) = own.slice.look() {
             break breach;
         }
         let events = || kernel::keyed(&own.dir.join("memory.events"));
-        assert!(Instant::now() < deadline, "{needs} {:?}", events());
+        assert!(
+            Instant::now() < deadline,
+            "{} {:?}",
+            own.stat("anon"),
+            events()
+        );
         std::thread::sleep(own.slice.next_look());
     };
-    // The kernel may lose patience sooner, by luck of timing; then there was nothing to find out.
-    let killed = kernel::keyed(&own.dir.join("memory.events"))["oom_kill"] > 0;
-    let expected = if killed {
-        Breach::OwnLimit
-    } else {
-        Breach::Crawl
-    };
-    assert_eq!(breach, expected);
-    println!("breach {breach:?} with {} MiB needed", needs / MIB);
+    assert_eq!(breach, Breach::Crawl);
+    assert_eq!(kernel::keyed(&own.dir.join("memory.events"))["oom_kill"], 0);
+    assert!(!own.slice.is_empty(), "the kernel would have let it go on");
     own.end();
 }
 

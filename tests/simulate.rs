@@ -14,12 +14,6 @@ use ffwarden::simulate::scenario::PolicyChoice;
 use ffwarden::simulate::{Options, Played, Scenario, play, text};
 use support::{Ran, ffwarden};
 
-/// Scenarios that the core does not pass yet, with what it does instead.
-const NOT_YET: [&str; 1] = [
-    // A stop of ours costs no retry, so a job larger than the machine is tried for ever and holds up all others.
-    "hard-larger-than-machine.yaml",
-];
-
 fn scenarios() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
 }
@@ -56,7 +50,7 @@ fn all_good(prefix: &str, at_least: usize) {
         .collect();
     files.sort();
     let name = |file: &PathBuf| file.file_name().unwrap().to_str().unwrap().to_owned();
-    files.retain(|file| name(file).starts_with(prefix) && !NOT_YET.contains(&name(file).as_str()));
+    files.retain(|file| name(file).starts_with(prefix));
     assert!(files.len() >= at_least, "{prefix}: {} files", files.len());
     for file in files {
         let played = played(&file);
@@ -96,16 +90,7 @@ fn the_circuit_breaker_does_what_its_table_says() {
 
 #[test]
 fn liars_leaks_spikes_hogs_and_faults_lose_nothing() {
-    all_good("hard-", 10);
-}
-
-#[test]
-#[ignore = "the core tries a job that is larger than the machine for ever"]
-fn what_the_core_does_not_pass_yet() {
-    for file in NOT_YET {
-        let played = played(&scenarios().join(file));
-        assert!(played.is_good(), "{}", text::text(&played, false));
-    }
+    all_good("hard-", 11);
 }
 
 /// The verb, with no policies of this machine's user in the way.
@@ -166,7 +151,6 @@ fn a_machine_that_another_program_fills_at_once_is_a_violation() {
 }
 
 #[test]
-#[ignore = "the core starts new work at once where the kernel has just killed, on numbers from before"]
 fn after_a_kill_nothing_starts_before_memory_was_looked_at() {
     let shown = filled_at_once();
     assert!(shown.contains("violations: 2\n"), "{shown}");

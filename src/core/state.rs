@@ -62,6 +62,8 @@ pub struct State {
     pub(super) swap_free_bytes: u64,
     /// When that was.
     pub(super) measured_at: Option<Duration>,
+    /// An attempt has been ended by memory since.
+    pub(super) stale: bool,
     /// How fast memory was going, bytes per second.
     pub(super) falling: u64,
     pub(super) relief: Relief,
@@ -69,8 +71,6 @@ pub struct State {
     pub(super) learned: Learned,
     /// The most that ran at once when the level was last normal.
     pub(super) normal_running: u32,
-    /// Since when something waits though nothing runs.
-    pub(super) idle_since: Option<Duration>,
     pub(super) draining: bool,
     pub(super) finished: u64,
     pub(super) next_attempt: u64,
@@ -95,11 +95,11 @@ impl State {
             others_bytes: 0,
             swap_free_bytes: 0,
             measured_at: None,
+            stale: false,
             falling: 0,
             relief: Relief::default(),
             learned: Learned::default(),
             normal_running: 0,
-            idle_since: None,
             draining: false,
             finished: 0,
             next_attempt: 1,
@@ -189,6 +189,7 @@ impl State {
             self.falling = (gone as f64 / (now - before).as_secs_f64()) as u64;
         }
         self.measured_at = Some(now);
+        self.stale = false;
         self.measure_asked = None;
         let (some_percent, full_percent) =
             self.stalls.share(now, sample.some_total, sample.full_total);

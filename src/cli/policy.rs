@@ -21,7 +21,8 @@ pub fn policy(arguments: Policy) -> anyhow::Result<Verdict> {
     Ok(Verdict::Exit(0))
 }
 
-/// The policy of a name or file; without one, the default.
+/// The policy of a name or file; without one, the default. For what only Linux can do.
+#[cfg(target_os = "linux")]
 pub(super) fn resolve(name: Option<&str>) -> anyhow::Result<crate::config::policy::Policy> {
     let profiles = Profiles::load(&Profiles::directories())?;
     let policies = Policies::load(&Policies::directories(), &profiles)?;

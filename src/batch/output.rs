@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Jobs whose output waits to be written.
-const WAITING: usize = 1 << 16;
+const WAITING: usize = 1 << 10;
 /// Lines of a failed job's stderr that are shown.
 const TAIL_LINES: usize = 20;
 /// Bytes of it that are looked at for these lines.

@@ -25,8 +25,8 @@ const CPU_IDLE_PERCENT: u64 = 85;
 const LIMIT_HEADROOM_PERCENT: u64 = 25;
 /// A job that fits nothing, with nothing else running, is tried after this time with what there is.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Without any knowledge a job is believed to take this part of the budget.
-const UNKNOWN_PART: u64 = 4;
+/// Without any knowledge a job is believed to take one of so many parts of the budget.
+const UNKNOWN_PARTS: u32 = 4;
 
 /// What a job would be started with.
 #[derive(Debug, Clone, Copy)]
@@ -216,10 +216,12 @@ impl State {
 
     /// Bytes that a job is believed to need on a rung.
     fn needs(&self, job: &Job, rung: usize, budget: u64) -> u64 {
+        // Whoever asks for more workers at once believes that they fit.
+        let parts = self.settings.workers.unwrap_or(0).max(UNKNOWN_PARTS);
         let unknown = self
             .policy
             .memory_per_job
-            .map_or(budget / UNKNOWN_PART, |size| {
+            .map_or(budget / u64::from(parts), |size| {
                 size.resolve(self.measures.total_bytes)
             });
         let spec = &job.spec;

@@ -10,6 +10,8 @@ const CLASSES: usize = 1024;
 const BEFORE_LOWERING: u32 = 3;
 /// What is added to the highest peak seen, percent: jobs differ.
 const HEADROOM_PERCENT: u64 = 10;
+/// What a running attempt may still grow to, in thousandths of what it was seen with.
+const SEEN_THOUSANDTHS: u64 = 2000;
 /// An attempt that ran out of memory needs at least so much of its peak, percent (design, section 6).
 pub const AFTER_OOM_PERCENT: u64 = 125;
 
@@ -27,6 +29,8 @@ struct Class {
     ratio: u64,
     /// The highest peak of attempts without an estimate, bytes.
     peak: u64,
+    /// The most that one of them was seen with while it ran, bytes.
+    seen: u64,
 }
 
 impl Learned {
@@ -46,6 +50,14 @@ impl Learned {
         }
     }
 
+    /// A running attempt of a class, without an estimate and past its start, uses so many bytes.
+    pub fn glimpse(&mut self, class: u32, bytes: u64) {
+        if self.classes.len() < CLASSES || self.classes.contains_key(&class) {
+            let known = self.classes.entry(class).or_default();
+            known.seen = known.seen.max(bytes);
+        }
+    }
+
     /// Bytes that an attempt of a class is expected to need: by its estimate corrected by what was seen, or by what
     /// was seen alone, or `unknown`.
     pub fn needs(&self, class: u32, estimate: Option<u64>, unknown: u64) -> u64 {
@@ -56,6 +68,7 @@ impl Learned {
             }
             Some(estimate) => estimate,
             None if known.peak > 0 => scale(known.peak, 1000 + 10 * HEADROOM_PERCENT),
+            None if known.seen > 0 => unknown.min(scale(known.seen, SEEN_THOUSANDTHS)),
             None => unknown,
         }
     }
@@ -108,6 +121,21 @@ mod tests {
         learned.observe(0, None, 100);
         learned.observe(0, None, 50);
         assert_eq!(learned.needs(0, None, 777), 110);
+    }
+
+    #[test]
+    fn what_runs_tells_before_it_has_ended() {
+        let mut learned = Learned::default();
+        learned.glimpse(0, 100);
+        learned.glimpse(0, 40);
+        assert_eq!(learned.needs(0, None, 777), 200);
+        assert_eq!(
+            learned.needs(0, None, 50),
+            50,
+            "never more than what was believed before"
+        );
+        learned.observe(0, None, 300);
+        assert_eq!(learned.needs(0, None, 777), 330);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::event::Use;
 use super::job::{JobId, JobSpec};
 
-/// From the start until measured CPU use says more than what was expected.
+/// From the start until measured use says more than what was expected.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// A running attempt.
@@ -37,11 +37,16 @@ impl Running {
         self.used.needs_bytes as f64 * 100.0 / self.limit_bytes.max(1) as f64
     }
 
+    /// Whether it is past its start, and what it uses tells something.
+    pub fn is_settled(&self, now: Duration) -> bool {
+        now.saturating_sub(self.started) >= SETTLED_AFTER
+    }
+
     /// Takes in what it uses now.
     pub fn measured(&mut self, used: Use, now: Duration) {
         self.used = used;
         let age = now.saturating_sub(self.started);
-        if age >= SETTLED_AFTER && self.frozen.is_none() && !used.cpu.is_zero() {
+        if self.is_settled(now) && self.frozen.is_none() && !used.cpu.is_zero() {
             let milli = used.cpu.as_millis() * 1000 / age.as_millis().max(1);
             self.cpu_milli = self.cpu_milli.min(u32::try_from(milli).unwrap_or(u32::MAX));
         }

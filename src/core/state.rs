@@ -173,8 +173,16 @@ impl State {
 
     fn measured(&mut self, sample: &Sample, now: Duration, actions: &mut Vec<Action>) {
         for (id, used) in &sample.attempts {
-            if let Some(attempt) = self.running.get_mut(id) {
-                attempt.measured(*used, now);
+            let Some(attempt) = self.running.get_mut(id) else {
+                continue;
+            };
+            attempt.measured(*used, now);
+            let Some(job) = self.jobs.get(&attempt.job) else {
+                continue;
+            };
+            let unknown = job.spec.rungs[attempt.rung].estimate_bytes.is_none();
+            if unknown && attempt.is_settled(now) {
+                self.learned.glimpse(job.spec.class, used.needs_bytes);
             }
         }
         let children_bytes = self.children_bytes();

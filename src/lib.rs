@@ -16,6 +16,7 @@
 //! - `watch`: processes that ffwarden did not start, and relief on demand
 //! - [`batch`]: many inputs for one command: placeholders, lists, logs, the journal of what is done, progress lines
 //! - [`report`]: what a run did, as JSON
+//! - [`simulate`]: a virtual machine and clock that plays scenarios against the core
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
 pub mod batch;
@@ -28,6 +29,7 @@ pub mod ffmpeg;
 pub mod job;
 pub mod memory;
 pub mod report;
+pub mod simulate;
 pub mod slice;
 pub mod sys;
 #[cfg(target_os = "linux")]

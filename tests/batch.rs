@@ -1,4 +1,4 @@
-//! `ffwarden batch`: many inputs, what is told of each, and what a second start still does.
+//! `ffwarden batch`: many inputs, what is told of each, and what parallel says to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
@@ -7,63 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ffwarden::batch::placeholder::Template;
-use nix::sys::signal::Signal;
-use support::terminal::Terminal;
-use support::{
-    Ffwarden, eventually, ffmpeg, ffprobe, ffwarden, names, processes, reported, unique,
-};
-
-/// A working directory with a state directory of its own beside it.
-struct Place {
-    root: tempfile::TempDir,
-    dir: PathBuf,
-}
-
-fn place() -> Place {
-    let root = tempfile::tempdir().unwrap();
-    let dir = root.path().join("work");
-    fs::create_dir(&dir).unwrap();
-    Place { root, dir }
-}
-
-impl Place {
-    fn set<'a>(&self, run: Ffwarden, words: impl IntoIterator<Item = &'a str>) -> Ffwarden {
-        let mut run = run.arg("batch").dir(&self.dir);
-        for word in words {
-            run = run.arg(word);
-        }
-        run.env("XDG_STATE_HOME", self.root.path().join("state"))
-    }
-
-    /// `ffwarden batch` with these words.
-    fn batch(&self, words: &[&str]) -> Ffwarden {
-        self.set(ffwarden(Vec::<OsString>::new()), words.iter().copied())
-    }
-
-    fn reported(&self, words: &[&str]) -> Ffwarden {
-        self.set(reported(Vec::<OsString>::new()), words.iter().copied())
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.dir.join(name)).unwrap_or_default()
-    }
-
-    fn write(&self, name: impl AsRef<OsStr>, text: &str) {
-        fs::write(self.dir.join(Path::new(name.as_ref())), text).unwrap();
-    }
-
-    /// What `read` holds, line by line, sorted.
-    fn lines(&self, name: &str) -> Vec<String> {
-        let text = self.read(name);
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    }
-}
+use support::batch::place;
+use support::{Ffwarden, eventually, ffmpeg, ffprobe, names};
 
 /// What parallel prints for these inputs; it reads them from stdin, separated by NUL.
 fn parallel(dir: &Path, options: &[&str], inputs: &[&[u8]]) -> std::process::Output {
@@ -320,111 +269,6 @@ fn what_is_printed_is_printed_whole_and_of_a_failed_job_the_end_is_shown() {
     assert_eq!(shown, last, "of b only, and no more than 20 lines");
 }
 
-/// Notes each start in `log`; the input `c` waits until there is a file `go`.
-const WAITS_AT_C: &str = "echo $1 >>log; [ $1 != c ] || while [ ! -e go ]; do sleep 0.02; done";
-
-#[test]
-fn after_an_interrupt_only_the_rest_is_done() {
-    let place = place();
-    let words = [
-        "-j", "1", "a", "b", "c", "d", "--", "sh", "-c", WAITS_AT_C, "sh", "{}",
-    ];
-    let run = place.batch(&words).start();
-    eventually("c has started", || place.read("log") == "a\nb\nc\n");
-    run.signal(Signal::SIGINT);
-    let (status, stderr) = run.end();
-    use std::os::unix::process::ExitStatusExt;
-    assert_eq!(status.signal(), Some(2), "{stderr}");
-    assert!(stderr.contains("2 done, 0 failed"), "{stderr}");
-
-    place.write("go", "");
-    let run = place.batch(&words).run().succeeded();
-    assert_eq!(place.read("log"), "a\nb\nc\nc\nd\n");
-    assert!(
-        run.stderr.contains("2 done, 0 failed, 2 done before"),
-        "{}",
-        run.stderr
-    );
-    let run = place.batch(&words).run().succeeded();
-    assert!(
-        run.stderr.contains("0 done, 0 failed, 4 done before"),
-        "{}",
-        run.stderr
-    );
-    place
-        .batch(&[&["--again"], &words[..]].concat())
-        .run()
-        .succeeded();
-    assert_eq!(place.read("log"), "a\nb\nc\nc\nd\na\nb\nc\nd\n");
-}
-
-#[test]
-fn after_kill_9_only_the_rest_is_done() {
-    for both in [false, true] {
-        let place = place();
-        let tag = unique("kill");
-        let script = format!(": {tag}; {WAITS_AT_C}");
-        let words = [
-            "-j", "1", "a", "b", "c", "d", "--", "sh", "-c", &script, "sh", "{}",
-        ];
-        let run = place.batch(&words).start();
-        eventually("c has started", || place.read("log") == "a\nb\nc\n");
-        // The guard, the supervisor and the shell.
-        let ours = processes(&[&tag, "batch"]);
-        assert_eq!(ours.len(), 2);
-        let guard = run.pid();
-        for pid in ours.into_iter().filter(|pid| both || *pid == guard) {
-            let pid = nix::unistd::Pid::from_raw(pid);
-            let _other_was_quicker = nix::sys::signal::kill(pid, Signal::SIGKILL);
-        }
-        run.end();
-        eventually("nothing is left running", || processes(&[&tag]).is_empty());
-
-        place.write("go", "");
-        let run = place.batch(&words).run().succeeded();
-        assert_eq!(place.read("log"), "a\nb\nc\nc\nd\n");
-        assert!(run.stderr.contains("2 done before"), "{}", run.stderr);
-    }
-}
-
-#[test]
-fn a_changed_input_is_done_again_and_a_failed_job_too() {
-    let place = place();
-    let words = ["a", "b", "--", "sh", "-c", "echo {} >>log; grep -q good {}"];
-    place.write("a", "good");
-    place.write("b", "bad");
-    assert_eq!(place.batch(&words).run().code(), Some(1));
-    assert_eq!(place.batch(&words).run().code(), Some(1));
-    assert_eq!(place.lines("log"), ["a", "b", "b"]);
-    place.write("a", "as good");
-    place.write("b", "good now");
-    place.batch(&words).run().succeeded();
-    place.batch(&words).run().succeeded();
-    assert_eq!(place.lines("log"), ["a", "a", "b", "b", "b"]);
-}
-
-#[test]
-fn two_of_one_batch_are_not_run_at_once() {
-    let place = place();
-    let words = ["c", "--", "sh", "-c", WAITS_AT_C, "sh", "{}"];
-    let first = place.batch(&words).start();
-    eventually("it runs", || place.read("log") == "c\n");
-    let second = place.batch(&words).run();
-    assert_eq!(second.code(), Some(125));
-    assert!(
-        second
-            .stderr
-            .contains("running as a batch in this directory already"),
-        "{}",
-        second.stderr
-    );
-    // Another command is another batch.
-    place.batch(&["c", "--", "true"]).run().succeeded();
-    place.write("go", "");
-    assert_eq!(first.end().0.code(), Some(0));
-    assert_eq!(place.read("log"), "c\n");
-}
-
 #[test]
 fn a_list_on_stdin_is_read_while_jobs_run() {
     let place = place();
@@ -627,119 +471,6 @@ fn a_pattern_without_a_match_runs_nothing() {
     assert_eq!(names(&place.dir), ["a.mov"]);
 }
 
-/// What is on a terminal's screen after all that was written to it, line by line; it knows the few sequences we use.
-fn screen(written: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(written);
-    let (mut lines, mut row, mut column) = (vec![Vec::new()], 0usize, 0usize);
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match character {
-            '\r' => column = 0,
-            '\n' => row += 1,
-            '\x1b' => {
-                let sequence: String = characters
-                    .by_ref()
-                    .take_while(|c| *c != 'J' && *c != 'A')
-                    .collect();
-                match sequence.as_str() {
-                    "[" => {
-                        lines.truncate(row + 1);
-                        lines[row].truncate(column);
-                    }
-                    up => row -= up[1..].parse::<usize>().unwrap(),
-                }
-            }
-            character => {
-                let width = lines[row].len().max(column + 1);
-                lines[row].resize(width, ' ');
-                lines[row][column] = character;
-                column += 1;
-            }
-        }
-        lines.resize(lines.len().max(row + 1), Vec::new());
-    }
-    lines
-        .into_iter()
-        .map(|line| line.into_iter().collect())
-        .collect()
-}
-
-#[test]
-fn at_a_terminal_there_is_a_line_for_each_job_and_none_is_left() {
-    let place = place();
-    let script = format!("echo says; {WAITS_AT_C}");
-    let state = format!(
-        "XDG_STATE_HOME={}",
-        place.root.path().join("state").display()
-    );
-    let ffwarden = env!("CARGO_BIN_EXE_ffwarden");
-    let before = [
-        state.as_str(),
-        ffwarden,
-        "batch",
-        "--color",
-        "never",
-        "-j",
-        "2",
-    ];
-    let words = [
-        &before[..],
-        &["a", "c", "b", "--", "sh", "-c", &script, "sh"],
-    ]
-    .concat();
-    let run = Terminal::start("env", &words, &place.dir);
-    let now = || screen(&run.screen.lock().unwrap());
-    eventually("c alone is left", || {
-        now()
-            .iter()
-            .any(|line| line.starts_with("2 done, 1 running, 0 queued; "))
-    });
-    let lines = now();
-    assert_eq!(lines[..2], ["says", "says"]);
-    assert!(lines[lines.len() - 2].starts_with("c  "), "{lines:?}");
-    place.write("go", "");
-    let screen_of = std::sync::Arc::clone(&run.screen);
-    assert_eq!(run.end(), Some(0));
-    eventually("all is shown", || {
-        let lines = screen(&screen_of.lock().unwrap());
-        lines
-            .iter()
-            .any(|line| line == "ffwarden: 3 done, 0 failed")
-    });
-    let lines = screen(&screen_of.lock().unwrap());
-    assert!(
-        !lines.iter().any(|line| line.contains("running")),
-        "{lines:?}"
-    );
-}
-
-#[test]
-fn ctrl_c_at_a_terminal_ends_a_batch_and_all_it_started() {
-    let place = place();
-    let tag = unique("ctrl");
-    let script = format!(": {tag}; {WAITS_AT_C}");
-    let state = format!(
-        "XDG_STATE_HOME={}",
-        place.root.path().join("state").display()
-    );
-    let words = [
-        "batch", "-j", "1", "a", "c", "d", "--", "sh", "-c", &script, "sh",
-    ];
-    let ffwarden = env!("CARGO_BIN_EXE_ffwarden");
-    let mut run = Terminal::start(
-        "env",
-        &[&[&state, ffwarden], &words[..]].concat(),
-        &place.dir,
-    );
-    eventually("c has started", || place.read("log") == "a\nc\n");
-    run.type_keys(b"\x03");
-    run.end();
-    assert_eq!(processes(&[&tag]), [0i32; 0]);
-    place.write("go", "");
-    place.batch(&words[1..]).run().succeeded();
-    assert_eq!(place.read("log"), "a\nc\nc\nd\n");
-}
-
 #[test]
 fn a_job_that_takes_batches_is_told_how_many_in_every_way() {
     let place = place();
@@ -766,16 +497,4 @@ fn a_job_that_takes_batches_is_told_how_many_in_every_way() {
         .run()
         .succeeded();
     assert_eq!(run.stdout(), "4 4 4\n");
-}
-
-#[test]
-fn an_interrupt_ends_a_batch_whose_output_nobody_reads() {
-    let place = place();
-    let script = format!("[ $1 != a ] || head -c 1000000 /dev/zero; {WAITS_AT_C}");
-    let words = ["-j", "1", "a", "c", "--", "sh", "-c", &script, "sh"];
-    let run = place.batch(&words).start();
-    eventually("c has started", || place.read("log") == "a\nc\n");
-    run.signal(Signal::SIGINT);
-    let (_, stderr) = run.end();
-    assert!(stderr.contains("nobody reads our stdout"), "{stderr}");
 }

@@ -15,7 +15,7 @@ use crate::slice::Containment;
 #[command(
     name = "ffwarden",
     version,
-    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden batch [OPTIONS] INPUT... -- COMMAND {} ...\n       ffwarden plan|doctor|profile|policy ...",
+    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden batch [OPTIONS] INPUT... -- COMMAND {} ...\n       ffwarden plan|doctor|profile|policy|simulate ...",
     after_help = "Everything behind the command word belongs to the command. A command that has a verb's name is \
                   reached with `run --`.\nExit code: the command's own; 124 timed out, 125 ffwarden failed or memory \
                   ran out for good, 126 not executable, 127 not found."
@@ -49,6 +49,8 @@ pub enum Verb {
     /// Get memory back now: the file cache of ffwarden's slices, and the policy's command
     #[command(after_help = "Exit code: 0 memory came back, 1 none did, 125 ffwarden failed.")]
     Relief(Relief),
+    /// Play a scenario on a virtual machine against the real decisions
+    Simulate(Simulate),
     /// `ffmpeg ARGS...`: the same as `run -- ffmpeg ARGS...`
     #[command(external_subcommand)]
     Prefix(Vec<OsString>),
@@ -264,6 +266,28 @@ pub struct Policy {
     /// What about them.
     #[command(subcommand)]
     pub verb: PolicyVerb,
+}
+
+/// `simulate SCENARIO.yaml`
+#[derive(Debug, Args)]
+pub struct Simulate {
+    /// The YAML file.
+    pub scenario: PathBuf,
+    /// A policy of this name, or a YAML file, instead of the scenario's own
+    #[arg(short = 'P', long, value_name = "POLICY")]
+    pub policy: Option<String>,
+    /// Print everything as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a page with charts to FILE
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print every decision
+    #[arg(long)]
+    pub timeline: bool,
+    /// Compare with simpler deciders, however many jobs there are
+    #[arg(long)]
+    pub baselines: bool,
 }
 
 /// What about policies.

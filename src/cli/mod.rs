@@ -9,6 +9,7 @@ mod policy;
 mod profile;
 mod relief;
 mod run;
+mod simulate;
 mod watch;
 
 use std::io::{self, Write};
@@ -39,6 +40,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Watch(verb) => watch::watch(verb),
         Verb::Relief(verb) => relief::relief(verb),
         Verb::Policy(verb) => policy::policy(verb),
+        Verb::Simulate(verb) => simulate::simulate(verb),
     }
 }
 

@@ -225,6 +225,16 @@ pub struct Thresholds {
     pub slice: Option<f64>,
 }
 
+impl Thresholds {
+    /// Whether any of them is on memory itself, not on time lost.
+    pub fn looks_at_memory(&self) -> bool {
+        self.used.is_some()
+            || self.children.is_some()
+            || self.available.is_some()
+            || self.slice.is_some()
+    }
+}
+
 /// A PSI trigger: so much stall within a window wakes us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trigger {

@@ -52,11 +52,7 @@ impl State {
             self.normal_running = running;
         }
         let blocked = self.running.is_empty() && self.queue.ready().next().is_some();
-        self.idle_since = self
-            .idle_since
-            .filter(|_| blocked)
-            .or(blocked.then_some(now));
-        if self.measured_at.is_none() {
+        if self.measured_at.is_none() || self.stale {
             if blocked {
                 self.ask_to_measure(now, actions);
             }
@@ -92,32 +88,50 @@ impl State {
 
     /// The job to start next, how, and the head of the line if that is another one.
     fn choose(&mut self, now: Duration) -> Option<(JobId, Fit, Option<JobId>)> {
-        let mut ready = self.queue.ready();
-        let head = ready.next()?;
+        let head = self.queue.ready().next()?;
         let room = self.room();
         if let Some(fit) = self.fit(&self.jobs[&head.job], room, now) {
             return Some((head.job, fit, None));
         }
+        let too_large = self.is_too_large(&self.jobs[&head.job]);
+        let since = self.jobs[&head.job].too_large_since;
+        let since = too_large.then_some(since.unwrap_or(now));
+        let known = self.jobs.get_mut(&head.job)?;
+        known.too_large_since = since;
+        // What cannot start at all is not delayed; but in the end the machine is kept free for it.
+        let waits_patiently = since.is_some_and(|since| now < since + PATIENCE);
         let known = &self.jobs[&head.job];
-        if known.overtaken >= OVERTAKEN_AT_MOST {
+        if !waits_patiently && (too_large || known.overtaken >= OVERTAKEN_AT_MOST) {
             return None;
         }
         let (soonest, spare) = self.reservation_of_head(known, now);
-        let fits = ready.take(BACKFILL_DEPTH).find_map(|place| {
-            let job = &self.jobs[&place.job];
-            let fit = self.fit(job, room, now)?;
-            let in_time = || Some(now + job.spec.expected? <= soonest?);
-            let beside = fit.needs_bytes <= spare.bytes
-                && spare
-                    .cpu
-                    .is_none_or(|used| self.cpu_fits(used, fit.cpu_milli));
-            (beside || in_time() == Some(true)).then_some((place.job, fit))
-        });
+        let fits = self
+            .queue
+            .ready()
+            .skip(1)
+            .take(BACKFILL_DEPTH)
+            .find_map(|place| {
+                let job = &self.jobs[&place.job];
+                let fit = self.fit(job, room, now)?;
+                let in_time = || Some(now + job.spec.expected? <= soonest?);
+                let beside = fit.needs_bytes <= spare.bytes
+                    && spare
+                        .cpu
+                        .is_none_or(|used| self.cpu_fits(used, fit.cpu_milli));
+                (waits_patiently || beside || in_time() == Some(true)).then_some((place.job, fit))
+            });
         let (job, fit) = fits?;
-        if let Some(head) = self.jobs.get_mut(&head.job) {
+        if let Some(head) = self.jobs.get_mut(&head.job).filter(|_| !waits_patiently) {
             head.overtaken += 1;
         }
         Some((job, fit, Some(head.job)))
+    }
+
+    /// Whether even the lightest plan of a job needs more than all children may use.
+    fn is_too_large(&self, job: &Job) -> bool {
+        let budget = self.budget_bytes();
+        let last = job.spec.rungs.len() - 1;
+        (job.ladder.rung()..=last).all(|rung| self.needs(job, rung, budget) > budget)
     }
 
     fn room(&self) -> Room {
@@ -173,7 +187,9 @@ impl State {
         lowered.or_else(|| {
             // Nothing that runs would make room for it: it is tried with what there is.
             let alone = self.running.is_empty()
-                && self.idle_since.is_some_and(|since| now >= since + PATIENCE);
+                && job
+                    .too_large_since
+                    .is_some_and(|since| now >= since + PATIENCE);
             (alone && room.bytes > 0).then(|| Fit {
                 needs_bytes: room.bytes,
                 ..fit(last)

@@ -83,13 +83,15 @@ impl Levels {
     ) -> Option<String> {
         let before = self.stage();
         let mut reason = None;
-        for (following, stage) in self.stages.iter_mut().zip(stages).skip(1) {
-            if let Some(why) = met(&stage.enter, measures, None) {
+        for place in 1..self.stages.len().min(stages.len()) {
+            let counted = self.counted(stages, place);
+            let following = &mut self.stages[place];
+            if let Some(why) = met(&counted, measures, None) {
                 following.active = true;
                 following.below_since = None;
                 reason = Some(why);
             } else if following.active {
-                if met(&stage.enter, measures, Some(self.margin)).is_some() {
+                if met(&counted, measures, Some(self.margin)).is_some() {
                     following.below_since = None;
                 } else {
                     let since = *following.below_since.get_or_insert(now);
@@ -108,12 +110,52 @@ impl Levels {
         }
     }
 
+    /// The thresholds of a stage that count now. Lost time tells of a busy disk as well as of little memory: it leads
+    /// from a stage that was entered for memory to a higher one, and into a first one, but not past one that memory
+    /// has not reached.
+    pub(super) fn counted(&self, stages: &[Stage], place: usize) -> Thresholds {
+        let enter = stages[place].enter.clone();
+        let mut lighter = (1..place).filter(|lighter| stages[*lighter].enter.looks_at_memory());
+        let first = lighter.clone().next().is_none();
+        if first || lighter.any(|lighter| self.stages[lighter].active) {
+            return enter;
+        }
+        Thresholds {
+            some_avg10: None,
+            full_avg10: None,
+            trigger: None,
+            ..enter
+        }
+    }
+
+    /// Bytes of the machine's memory that may go before a further stage is entered; none if no further stage looks at
+    /// them.
+    pub fn headroom(&self, stages: &[Stage], measures: &Measures) -> Option<u64> {
+        let total = measures.total_bytes;
+        let room = |enter: &Thresholds| {
+            let used = enter
+                .used
+                .map(|limit| total.saturating_sub(limit.resolve(total)));
+            let available = enter.available.map(|limit| limit.resolve(total));
+            let at = used.into_iter().chain(available).max()?;
+            Some(measures.available_bytes.saturating_sub(at))
+        };
+        let inactive = self
+            .stages
+            .iter()
+            .zip(stages)
+            .filter(|(following, _)| !following.active);
+        inactive.filter_map(|(_, stage)| room(&stage.enter)).min()
+    }
+
     /// A kernel trigger fired: every stage that waits for it is in force for the hold time at least.
     pub fn trigger(&mut self, stages: &[Stage], full: bool, now: Duration) -> Option<String> {
         let before = self.stage();
         let mut reason = None;
-        for (following, stage) in self.stages.iter_mut().zip(stages).skip(1) {
-            if let Some(trigger) = stage.enter.trigger.filter(|trigger| trigger.full == full) {
+        for place in 1..self.stages.len().min(stages.len()) {
+            let trigger = self.counted(stages, place).trigger;
+            let following = &mut self.stages[place];
+            if let Some(trigger) = trigger.filter(|trigger| trigger.full == full) {
                 following.active = true;
                 following.below_since = Some(now);
                 reason = Some(fired(&trigger));
@@ -331,6 +373,65 @@ mod tests {
         assert_eq!(levels.stage(), 1, "ten seconds after the last");
         levels.measure(&stages, &measures(), secs(16));
         assert_eq!(levels.stage(), 0);
+    }
+
+    #[test]
+    fn lost_time_does_not_lead_past_a_stage_that_memory_has_not_reached() {
+        let trigger = Trigger {
+            full: true,
+            stall: secs(1),
+            window: secs(2),
+        };
+        let lost = Thresholds {
+            full_avg10: Some(10.0),
+            trigger: Some(trigger),
+            ..Thresholds::default()
+        };
+        let stages = vec![
+            stage(Level::Normal, 0.0),
+            stage(Level::Moderate, 70.0),
+            Stage {
+                enter: lost,
+                ..stage(Level::High, 0.0)
+            },
+        ];
+        let mut levels = Levels::new(3, secs(10), 5.0);
+        let busy = Measures {
+            full_percent: Some(90.0),
+            ..measures()
+        };
+        levels.measure(&stages, &busy, secs(0));
+        assert_eq!(levels.trigger(&stages, true, secs(0)), None);
+        assert_eq!(levels.stage(), 0, "a busy disk, and 20 % in use");
+        let full = Measures {
+            available_bytes: 250 * MIB,
+            ..busy
+        };
+        levels.measure(&stages, &full, secs(1));
+        assert_eq!(levels.stage(), 2);
+    }
+
+    #[test]
+    fn headroom_is_to_the_next_stage_that_is_not_in_force() {
+        let stages = vec![
+            stage(Level::Normal, 0.0),
+            stage(Level::High, 80.0),
+            stage(Level::Critical, 90.0),
+        ];
+        let mut levels = Levels::new(3, secs(10), 5.0);
+        assert_eq!(levels.headroom(&stages, &measures()), Some(600 * MIB));
+        let high = Measures {
+            available_bytes: 150 * MIB,
+            ..measures()
+        };
+        levels.measure(&stages, &high, secs(0));
+        assert_eq!(levels.headroom(&stages, &high), Some(50 * MIB));
+        let full = Measures {
+            available_bytes: 10 * MIB,
+            ..measures()
+        };
+        levels.measure(&stages, &full, secs(0));
+        assert_eq!(levels.headroom(&stages, &full), None);
     }
 
     #[test]

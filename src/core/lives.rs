@@ -10,6 +10,10 @@ use super::learn::AFTER_OOM_PERCENT;
 use super::queue::Place;
 use super::state::State;
 
+/// So often a job may be stopped by us without it costing a retry. More often, and it is taken for one that this
+/// machine cannot run.
+const FREE_STOPS: u32 = 8;
+
 /// An unfinished job.
 #[derive(Debug, Clone)]
 pub(super) struct Job {
@@ -24,6 +28,8 @@ pub(super) struct Job {
     pub stops: u32,
     /// How often a later job went before it.
     pub overtaken: u32,
+    /// Since when it is the head of the line and needs more than all that children may use now.
+    pub too_large_since: Option<Duration>,
     pub cancelled: bool,
 }
 
@@ -41,6 +47,7 @@ impl State {
             needs_bytes: 0,
             stops: 0,
             overtaken: 0,
+            too_large_since: None,
             cancelled: false,
         };
         self.jobs.insert(job, known);
@@ -111,6 +118,8 @@ impl State {
         if by_memory {
             // What was lost to pressure until now had a cause that is gone.
             self.stalls.forget();
+            // Others may have taken what it left: nothing is started on old numbers.
+            self.stale = true;
             self.relief.victim_ended(now);
             if let Some(wait) = self.breaker.ended_by_memory(id, now) {
                 let why = "too many attempts ended by memory".to_owned();
@@ -146,7 +155,13 @@ impl State {
         }
         let next = if attempt.stopping && end.outcome == Outcome::Pressure {
             known.stops = known.stops.saturating_add(1);
-            known.ladder.after_stop(jitter)
+            // It used so much, whatever was expected of it.
+            known.needs_bytes = known.needs_bytes.max(peak);
+            if known.stops > FREE_STOPS {
+                known.ladder.after_with_room(end.outcome, jitter, false)
+            } else {
+                known.ladder.after_stop(jitter)
+            }
         } else {
             let most = attempt.most_bytes(&known.spec, self.measures.total_bytes);
             let more_room = known.needs_bytes > attempt.limit_bytes && known.needs_bytes <= most;
@@ -176,7 +191,7 @@ impl State {
                     needs_bytes,
                     budget_bytes,
                 };
-                self.finish(job, end, attempt.used.needs_bytes, actions);
+                self.finish(job, end, peak, actions);
             }
         }
     }

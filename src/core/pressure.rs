@@ -126,7 +126,8 @@ impl State {
 
     /// Whether the stage in force would be entered now, by the last look.
     fn is_met(&self) -> bool {
-        met(&self.stage().enter, &self.measures, None).is_some()
+        let counted = self.levels.counted(&self.policy.stages, self.stage_index());
+        met(&counted, &self.measures, None).is_some()
     }
 
     fn follow_stage(&mut self, now: Duration) {

@@ -171,7 +171,11 @@ fn out_of_memory_leads_to_a_lighter_plan_that_is_believed_to_need_more() {
         attempt: first.attempt,
         end: end(Outcome::Oom, false, 500),
     };
-    let second = starts(&step(&mut state, ended, secs(1)))[0];
+    assert!(
+        starts(&step(&mut state, ended, secs(1))).is_empty(),
+        "memory is looked at first"
+    );
+    let second = starts(&step(&mut state, sample(10_000, 10_000), secs(1)))[0];
     assert_eq!(
         (second.rung, second.reserved_bytes / MIB),
         (1, 625),
@@ -181,7 +185,8 @@ fn out_of_memory_leads_to_a_lighter_plan_that_is_believed_to_need_more() {
         attempt: second.attempt,
         end: end(Outcome::Oom, false, 800),
     };
-    let third = starts(&step(&mut state, ended, secs(2)))[0];
+    step(&mut state, ended, secs(2));
+    let third = starts(&step(&mut state, sample(10_000, 10_000), secs(2)))[0];
     assert_eq!(
         (third.rung, third.reserved_bytes / MIB),
         (1, 1000),
@@ -291,6 +296,55 @@ fn critical_is_relief_first_then_one_victim_then_a_look() {
     let actions = step(&mut state, usage(&started[1..], 1000, 55, &[250]), secs(30));
     assert!(stops(&actions).is_empty(), "never the last one");
     assert_eq!(state.waiting(), 1, "the victim's job waits");
+}
+
+#[test]
+fn a_job_that_is_stopped_again_and_again_ends() {
+    let mut state = State::new(policy(), settings());
+    submit(&mut state, 1, one(300), secs(0));
+    let mut stopped = 0;
+    for at in 0..3000 {
+        let actions = step(&mut state, sample(1000, 1000), secs(at));
+        if let Some(start) = starts(&actions).first() {
+            // Nothing but it, and yet the kernel is about to kill.
+            step(&mut state, usage(&[*start], 1000, 10, &[900]), secs(at));
+            let attempt = start.attempt;
+            let ended = Event::Ended {
+                attempt,
+                end: end(Outcome::Pressure, false, 900),
+            };
+            let actions = step(&mut state, ended, secs(at));
+            stopped += 1;
+            if actions
+                .iter()
+                .any(|action| matches!(action, Action::Finish { .. }))
+            {
+                assert_eq!(stopped, 8 + 1 + 3, "eight for nothing, then its retries");
+                return;
+            }
+        }
+    }
+    panic!("stopped {stopped} times, and not over");
+}
+
+#[test]
+fn what_fits_nowhere_lets_others_go_first_for_a_while_and_is_then_tried_alone() {
+    let mut state = seen(policy(), 1000, 1000);
+    assert!(starts(&submit(&mut state, 1, one(2000), secs(0))).is_empty());
+    let other = starts(&submit(&mut state, 2, one(300), secs(1)))[0];
+    submit(&mut state, 3, one(700), secs(1));
+    step(&mut state, sample(1000, 1000), secs(40));
+    let ended = Event::Ended {
+        attempt: other.attempt,
+        end: end(Outcome::Exited, true, 300),
+    };
+    let tried = starts(&step(&mut state, ended, secs(41)));
+    assert_eq!(
+        tried[0].job,
+        JobId(1),
+        "its patience is over, and nothing else runs"
+    );
+    assert!(tried[0].reserved_bytes <= state.budget_bytes());
 }
 
 #[test]

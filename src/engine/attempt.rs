@@ -11,6 +11,7 @@ use nix::sys::signal::Signal;
 use super::{Running, Stage};
 use crate::child::Process;
 use crate::core::outcome::Cause;
+use crate::core::poll;
 use crate::core::{JobId, Use};
 use crate::job::heartbeat::FfmpegHeartbeat;
 use crate::job::outputs::Outputs;
@@ -22,6 +23,10 @@ use crate::sys::{Reaped, WaitStatus};
 
 /// From the start to the first look: nothing fills memory sooner than it takes to exec.
 pub const FIRST_LOOK: Duration = Duration::from_millis(2);
+/// Signs of life are looked for as often as this at least; FFmpeg's pipe holds those of a minute.
+const BEAT_EVERY: Duration = Duration::from_secs(1);
+/// What is taken for growth between two looks, bytes.
+const GROWTH: u64 = 1 << 20;
 /// The least time between two looks that a slice asks for.
 const DEAF: Duration = Duration::from_millis(50);
 /// Between two looks whether what a child left behind has ended: at first, and at most.
@@ -61,6 +66,10 @@ pub struct Attempt {
     pub look_at: (Instant, Duration),
     /// The last sign of life, and when it came.
     pub last_beat: (u64, Instant),
+    /// When signs of life were looked for last.
+    pub beat_read: Instant,
+    /// The peak from which growth is counted, bytes.
+    pub grown_to: u64,
     /// What it used when it was last looked at.
     pub used: Use,
     /// What is done with it.
@@ -169,8 +178,18 @@ impl Attempt {
         {
             self.kill(cause(breach), now);
         }
-        self.beat(now);
-        let pause = self.slice.next_look();
+        if now >= self.beat_read + BEAT_EVERY {
+            self.beat(now);
+        }
+        let mut pause = self.slice.next_look();
+        let peak = self.slice.peak_needs_bytes();
+        if self.dir.is_none() && peak < self.grown_to + GROWTH {
+            // A watched tree that stands where it stood is not looked at as if it could fill its room at once: what
+            // grows that suddenly meets its rlimit.
+            pause = pause.max((self.look_at.1 * 2).min(poll::SLOWEST));
+        } else {
+            self.grown_to = peak;
+        }
         self.look_at = (now + pause, pause);
     }
 
@@ -190,6 +209,7 @@ impl Attempt {
     }
 
     fn beat(&mut self, now: Instant) {
+        self.beat_read = now;
         let beat = match (&mut self.heartbeat, self.stall) {
             (Some(heartbeat), _) => heartbeat.beat(&*self.slice),
             (None, Some(_)) => IoHeartbeat.beat(&*self.slice),
@@ -224,6 +244,7 @@ impl Attempt {
     pub fn measure(&mut self, now: Instant) -> Use {
         if self.is_alive() {
             self.look(now);
+            self.beat(now);
             let usage = self.slice.usage();
             self.used = Use {
                 needs_bytes: usage.needs_bytes,

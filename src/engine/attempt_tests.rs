@@ -19,6 +19,8 @@ struct Script {
     breach: Option<Breach>,
     alive: bool,
     io_bytes: u64,
+    pause: Duration,
+    peak: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,7 +54,7 @@ impl Slice for Fake {
     }
 
     fn next_look(&self) -> Duration {
-        SECOND
+        self.0.borrow().pause
     }
 
     fn wake(&self) -> Option<BorrowedFd<'_>> {
@@ -103,7 +105,7 @@ impl Slice for Fake {
     }
 
     fn peak_needs_bytes(&self) -> u64 {
-        3
+        self.0.borrow().peak
     }
 
     fn remove(&mut self) -> Result<(), SliceError> {
@@ -113,6 +115,8 @@ impl Slice for Fake {
 
 fn attempt(begun: Instant) -> (Attempt, Fake) {
     let slice = Fake::default();
+    slice.0.borrow_mut().pause = SECOND;
+    slice.0.borrow_mut().peak = 3;
     let attempt = Attempt {
         job: JobId(1),
         slice: Box::new(slice.clone()),
@@ -130,6 +134,8 @@ fn attempt(begun: Instant) -> (Attempt, Fake) {
         started: begun,
         look_at: (begun + FIRST_LOOK, FIRST_LOOK),
         last_beat: (0, begun),
+        beat_read: begun,
+        grown_to: 0,
         used: Use::default(),
         phase: Phase::Running,
         cause: None,
@@ -282,4 +288,21 @@ fn a_slice_that_wakes_us_all_the_time_is_looked_at_now_and_then() {
     attempt.woken(begun);
     assert_eq!(attempt.deaf_until, begun + DEAF);
     assert_eq!(attempt.next_deadline(), Some(begun + DEAF));
+}
+
+#[test]
+fn a_watched_tree_that_does_not_grow_is_looked_at_less_often() {
+    let begun = Instant::now();
+    let (mut attempt, slice) = attempt(begun);
+    slice.0.borrow_mut().pause = Duration::from_millis(5);
+    let mut look = |peak: u64, now: Instant| {
+        slice.0.borrow_mut().peak = peak;
+        attempt.look(now);
+        attempt.look_at.1.as_millis()
+    };
+    let pauses: Vec<u128> = (1..8)
+        .map(|second| look(100, begun + SECOND * second))
+        .collect();
+    assert_eq!(pauses, [5, 10, 20, 40, 80, 100, 100]);
+    assert_eq!(look(100 + GROWTH, begun + SECOND * 9), 5, "it has grown");
 }

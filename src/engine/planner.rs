@@ -50,7 +50,7 @@ impl Planner {
                     return;
                 }
                 let argv: Vec<OsString> = task.argv.clone();
-                let plans = Job::prepare_in(argv, &task.request, &surroundings);
+                let plans = Job::prepare_in(argv, &task.request, &surroundings).map(slim);
                 answers.give(Answer::Planned(Box::new(Planned { job, task, plans })));
             }
         })?;
@@ -67,6 +67,21 @@ impl Planner {
     pub fn leave(&self) {
         self.leaving.store(true, Ordering::Relaxed);
     }
+}
+
+/// Without what is only shown by `plan`: many jobs are held at once.
+fn slim(mut job: Job) -> Job {
+    for plan in &mut job.rungs {
+        plan.changes = Vec::new();
+        if let Some(estimate) = &mut plan.estimate {
+            estimate.parts = Vec::new();
+        }
+        if plan.ffmpeg.is_some() {
+            plan.argv = Vec::new();
+        }
+    }
+    job.rungs.shrink_to_fit();
+    job
 }
 
 /// What the core has to know of a job. `can_relieve`: the policy has a relief signal.

@@ -97,6 +97,8 @@ pub fn start(
         started: begun,
         look_at: (begun + FIRST_LOOK, FIRST_LOOK),
         last_beat: (0, begun),
+        beat_read: begun,
+        grown_to: 0,
         used: Use::default(),
         phase: Phase::Running,
         cause: None,

@@ -24,6 +24,10 @@ pub enum Answer {
     /// What an attempt left has been cleared.
     Settled(Box<Settled>),
     /// A relief has been carried out.
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "there is nothing to reclaim with")
+    )]
     Relieved(ReliefId, bool),
 }
 

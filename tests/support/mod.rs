@@ -1,6 +1,7 @@
 //! One builder for all tests of the binary: what goes in, what came out, in full.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod batch;
 pub mod terminal;
 
 use std::ffi::{OsStr, OsString};

@@ -21,6 +21,7 @@ mod oom;
 mod oom_score;
 mod page_cache;
 mod place;
+mod pressure;
 mod retry;
 mod service;
 mod sigkill;

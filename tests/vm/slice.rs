@@ -148,24 +148,23 @@ fn trigger_fires_when_time_is_lost_and_says_when_its_cgroup_is_gone() {
         poll(&mut fds, PollTimeout::from(millis)).unwrap();
         PressureTrigger::fired(fds[0].revents().unwrap())
     };
-    let before = pressure.totals().unwrap();
     let fired = (0..10)
         .map(|_| wait(30_000))
         .find(|fired| *fired != Fired::No);
     assert_eq!(fired, Some(Fired::Yes));
-    let lost = pressure.totals().unwrap().some - before.some;
+    let lost = pressure.totals().unwrap().some;
     assert!(lost >= wanted.stall, "{lost:?}");
     own.end();
     assert_eq!(wait(30_000), Fired::Gone);
 }
 
 /// An encode whose own code was never read before, beside so much memory in use that there is no room for the code.
-/// Alone it needs 189 MiB, and 67 of files.
+/// Alone it needs 189 MiB, and 67 of files; beside 62 MiB it gets on, beside 75 it crawls for minutes.
 #[test]
 fn whose_child_crawls_at_its_limit_is_found_out() {
     std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
     let script = format!(
-        "{} --touch 62M --hold 3600s & exec ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=25 \
+        "{} --touch 75M --hold 3600s & exec ffmpeg -v error -f lavfi -i testsrc2=size=1280x720:rate=25 \
          -frames:v 100000 -c:v libx264 -preset medium -threads 2 -f null -",
         hog_text()
     );

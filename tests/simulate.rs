@@ -90,7 +90,7 @@ fn the_circuit_breaker_does_what_its_table_says() {
 
 #[test]
 fn liars_leaks_spikes_hogs_and_faults_lose_nothing() {
-    all_good("hard-", 11);
+    all_good("hard-", 12);
 }
 
 /// The verb, with no policies of this machine's user in the way.

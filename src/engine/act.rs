@@ -8,9 +8,9 @@ use super::Started;
 use super::event_loop::Engine;
 use super::relief::Over;
 use super::start::{self, Moment, tell_by_file};
-use crate::config::policy::{ReliefKind, Say};
+use crate::config::policy::ReliefKind;
 use crate::core::outcome::Cause;
-use crate::core::{Action, AttemptId, Decision, Event, ReliefId, Start};
+use crate::core::{Action, AttemptId, Event, ReliefId, Start};
 use crate::job::JobError;
 use crate::job::outputs::{Outputs, Prepared};
 
@@ -45,7 +45,7 @@ impl Engine<'_> {
             Action::Finish { job, end } => self.finish(job, end),
             Action::Measure => self.times.measure = true,
             Action::Wake { at } => self.times.wake = Some(at),
-            Action::Note(decision) => self.note(&decision),
+            Action::Note(decision) => self.observer.decided(&decision),
         }
     }
 
@@ -231,19 +231,6 @@ impl Engine<'_> {
         let signal = rule.signal.and_then(|number| Signal::try_from(number).ok());
         if let Some(signal) = signal {
             attempt.process.signal(signal);
-        }
-    }
-
-    fn note(&mut self, decision: &Decision) {
-        self.observer.decided(decision);
-        match decision.say() {
-            Say::Error => log::error!("{decision}"),
-            Say::Warning => log::warn!("{decision}"),
-            // Starts and ends are told to the observer, who may have better words.
-            Say::Info => match decision {
-                Decision::Start { .. } | Decision::Finish { .. } => log::debug!("{decision}"),
-                _ => log::info!("{decision}"),
-            },
         }
     }
 }

@@ -97,7 +97,7 @@ pub trait Observer {
     fn ended(&mut self, job: JobId, attempt: &report::Attempt);
     /// A job has come to its end. A job that an interrupt cut short is not told: it is to be done another time.
     fn finished(&mut self, job: JobId, report: &JobReport);
-    /// The core has decided.
+    /// The core has decided: to be logged, as loudly as the decision says.
     fn decided(&mut self, decision: &Decision);
 }
 

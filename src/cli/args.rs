@@ -130,6 +130,9 @@ pub struct Batch {
     /// The list on stdin is separated by NUL
     #[arg(short = '0', long)]
     pub null: bool,
+    /// Write everything that is decided on to FILE, to be played again by `simulate --replay`
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// Print the commands that would be run, and run nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -271,9 +274,12 @@ pub struct Policy {
 /// `simulate SCENARIO.yaml`
 #[derive(Debug, Args)]
 pub struct Simulate {
-    /// The YAML file.
+    /// The YAML file; with --replay, a record of `batch --record`
     pub scenario: PathBuf,
-    /// A policy of this name, or a YAML file, instead of the scenario's own
+    /// Play a record again instead, and print its decisions
+    #[arg(long, conflicts_with_all = ["html", "baselines"])]
+    pub replay: bool,
+    /// A policy of this name, or a YAML file, instead of the scenario's or the record's own
     #[arg(short = 'P', long, value_name = "POLICY")]
     pub policy: Option<String>,
     /// Print everything as JSON

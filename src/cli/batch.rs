@@ -30,6 +30,7 @@ use crate::job::guard::{GuardLink, Side, split};
 use crate::job::verdict::{FAILED, Verdict};
 use crate::memory::{self, Machine};
 use crate::report::ContainmentReport;
+use crate::report::record::Recorder;
 use crate::slice::detect::Container;
 
 /// The most failed jobs that an exit code tells; one more stands for all above, as in parallel.
@@ -167,6 +168,7 @@ fn supervise(
         results: arguments.results,
         spool: spool.clone(),
     };
+    let record = begin_record(arguments.record.as_deref(), &plan.policy, &plan.settings)?;
     let mut feed = Feed::start(recipe, inputs, done)?;
     let shows = telling.output.has_terminal() || telling.report.is_some();
     let mut reporter = Reporter::new(telling, feed.shared());
@@ -175,6 +177,7 @@ fn supervise(
         settings: plan.settings,
         container: &mut container,
         guard,
+        record,
         show_every: shows.then_some(SHOW_EVERY),
     };
     let outcome = engine::run(setup, &mut feed, &mut reporter)?;
@@ -192,6 +195,18 @@ fn supervise(
         }
     }
     Ok(verdict)
+}
+
+fn begin_record(
+    path: Option<&Path>,
+    policy: &Policy,
+    settings: &Settings,
+) -> anyhow::Result<Option<Recorder>> {
+    path.map(|path| {
+        Recorder::begin(path, policy, settings)
+            .with_context(|| format!("cannot write the record {}", path.display()))
+    })
+    .transpose()
 }
 
 fn begin_report(path: Option<&Path>) -> anyhow::Result<Option<BatchReport>> {

@@ -13,6 +13,7 @@ use crate::config::policy::Policy;
 use crate::config::profile::Origin;
 use crate::config::profiles::Profiles;
 use crate::job::verdict::Verdict;
+use crate::report::record;
 use crate::simulate::scenario::PolicyChoice;
 use crate::simulate::{Options, Scenario, html, play, text};
 
@@ -26,6 +27,9 @@ const NOT_GOOD: i32 = 1;
 /// # Errors
 /// When the scenario or its policy has a mistake, or the page cannot be written.
 pub fn simulate(arguments: Simulate) -> anyhow::Result<Verdict> {
+    if arguments.replay {
+        return replay(&arguments);
+    }
     let scenario = read(&arguments.scenario)?;
     let policy = match &arguments.policy {
         Some(name) => resolve(&PolicyChoice::Named(name.clone()), &arguments.scenario)?,
@@ -47,6 +51,25 @@ pub fn simulate(arguments: Simulate) -> anyhow::Result<Verdict> {
         super::print(text::text(&played, arguments.timeline).as_bytes())?;
     }
     Ok(Verdict::Exit(if played.is_good() { 0 } else { NOT_GOOD }))
+}
+
+/// Prints each decision with its time, in seconds since the record began.
+fn replay(arguments: &Simulate) -> anyhow::Result<Verdict> {
+    let named = |name: &String| resolve(&PolicyChoice::Named(name.clone()), &arguments.scenario);
+    let instead = arguments.policy.as_ref().map(named).transpose()?;
+    let mut printed = Ok(());
+    record::replay(&arguments.scenario, instead, |at, decision| {
+        let seconds = at.as_secs_f64();
+        let line = if arguments.json {
+            serde_json::json!({ "at_seconds": seconds, "decision": decision }).to_string()
+        } else {
+            format!("{seconds:>10.3} s  {decision}")
+        };
+        if printed.is_ok() {
+            printed = super::print(format!("{line}\n").as_bytes());
+        }
+    })?;
+    printed.map(|()| Verdict::Exit(0))
 }
 
 fn read(path: &Path) -> anyhow::Result<Scenario> {

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::action::Action;
 use super::breaker::Breaker;
 use super::budget;
@@ -28,7 +30,7 @@ const FILL_RATE: u64 = 2_000_000;
 const POLL_FASTER: u32 = 20;
 
 /// What does not change while the core runs, besides the policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// Processors; at least 1.
     pub cpus: u32,

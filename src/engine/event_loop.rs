@@ -25,6 +25,7 @@ use crate::core::{AttemptId, Event, ReliefId, Settings, State, step};
 use crate::job::JobError;
 use crate::job::guard::GuardLink;
 use crate::memory::sample::Sampler;
+use crate::report::record::Recorder;
 use crate::slice::detect::Container;
 
 /// Open files that are enough for some thousand children; each takes about eight.
@@ -55,6 +56,8 @@ pub(super) struct Engine<'a> {
     pub times: Times,
     /// The machine's memory as last seen: all, and available, bytes.
     pub memory: (u64, u64),
+    /// Everything the core is told.
+    record: Option<Recorder>,
     /// Swap that a slice may use, bytes.
     pub swap_bytes: u64,
     /// The soft limit of open files before we raised ours.
@@ -91,6 +94,7 @@ impl<'a> Engine<'a> {
             settings,
             container,
             guard,
+            record,
             show_every,
         } = setup;
         let signals = Signals::receive()?;
@@ -130,6 +134,7 @@ impl<'a> Engine<'a> {
                 show_at: start,
             },
             memory: (0, 0),
+            record,
             open_files,
         })
     }
@@ -164,6 +169,9 @@ impl<'a> Engine<'a> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 let now = self.times.of(Instant::now());
+                if let Some(record) = &mut self.record {
+                    record.event(&event, now);
+                }
                 for action in step(&mut self.core, event, now) {
                     self.act(action);
                 }

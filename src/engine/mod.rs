@@ -33,6 +33,7 @@ use crate::config::policy::Policy;
 use crate::core::Settings;
 use crate::job::JobError;
 use crate::job::guard::GuardLink;
+use crate::report::record::Recorder;
 use crate::slice::detect::Container;
 
 /// What the engine runs with.
@@ -46,6 +47,8 @@ pub struct Setup<'a> {
     pub container: &'a mut Container,
     /// Told what has to go if we are killed.
     pub guard: &'a mut GuardLink,
+    /// Where everything the core is told is written down, to be replayed.
+    pub record: Option<Recorder>,
     /// How often [`Observer::progress`] is called while something runs; none is never, and costs nothing.
     pub show_every: Option<Duration>,
 }

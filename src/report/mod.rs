@@ -1,6 +1,8 @@
 //! What a run did, for `--report FILE` and for the line at its end. The JSON is a contract: fields are added,
 //! never renamed.
 
+pub mod record;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;

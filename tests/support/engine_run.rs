@@ -71,6 +71,7 @@ fn run(guard: &mut GuardLink) -> anyhow::Result<Verdict> {
         settings,
         container: &mut container,
         guard,
+        record: None,
         show_every: None,
     };
     let outcome = engine::run(setup, &mut Queue(tasks), &mut Printer)?;

@@ -17,7 +17,7 @@ pub use place::Place;
 pub use warden::{Finished, Running, Warden};
 
 /// How long the kernel and systemd may take to do what they have been told.
-const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+const SETTLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The ffwarden under test.
 pub fn warden_path() -> PathBuf {

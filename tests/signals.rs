@@ -110,3 +110,21 @@ fn stop_and_continue() {
     run.signal(Signal::SIGTERM);
     assert_eq!(run.end().0.signal(), Some(15));
 }
+
+/// Whenever it comes: before the two processes are there, between them, or when the child runs.
+#[test]
+fn a_signal_at_any_moment_of_the_start_ends_all_of_it() {
+    for wait in 0..60u64 {
+        let tag = unique("early");
+        let started = ffwarden(["run", "--", "sh", "-c", "sleep 300", &tag]).start();
+        std::thread::sleep(std::time::Duration::from_micros(wait * 100));
+        started.signal(Signal::SIGTERM);
+        let (status, said) = started.end();
+        assert_eq!(
+            status.signal(),
+            Some(libc::SIGTERM),
+            "after {wait} x 0.1 ms: {said}"
+        );
+        eventually("nothing is left", || processes(&[&tag]).is_empty());
+    }
+}

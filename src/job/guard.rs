@@ -12,11 +12,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::Pid;
 
 use super::verdict::{FAILED, Verdict};
-use crate::child::{Received, Sender, Signals};
+use crate::child::{HANDLED, Received, Sender, Signals};
 use crate::memory::tree::Tree;
 use crate::sys::{self, Forked, WaitStatus};
 
@@ -90,8 +90,11 @@ impl GuardLink {
 /// When no pipe or process can be made.
 pub fn split() -> io::Result<Side> {
     let (reader, writer) = io::pipe()?;
+    // The child may run first, and what is sent to us before we listen must not be our end.
+    let before = blocked()?;
     match sys::fork()? {
         Forked::Child => {
+            before.thread_set_mask()?;
             drop(reader);
             become_subreaper();
             Ok(Side::Supervisor(GuardLink { pipe: writer }))
@@ -99,16 +102,25 @@ pub fn split() -> io::Result<Side> {
         Forked::Parent(supervisor) => {
             drop(writer);
             become_subreaper();
+            let signals = Signals::receive()?;
+            before.thread_set_mask()?;
             Guard {
                 supervisor,
                 reader,
-                signals: Signals::receive()?,
+                signals,
                 ledger: Ledger::default(),
             }
             .stand()
             .map(Side::Guard)
         }
     }
+}
+
+/// Holds back the signals that are handed on; what was blocked before.
+fn blocked() -> io::Result<SigSet> {
+    let mut ours = SigSet::empty();
+    HANDLED.iter().for_each(|signal| ours.add(*signal));
+    Ok(ours.thread_swap_mask(SigmaskHow::SIG_BLOCK)?)
 }
 
 /// Orphans in the tree become our children instead of init's. macOS has no such thing.

@@ -94,6 +94,16 @@ impl Recorder {
     }
 }
 
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if !self.broken
+            && let Err(error) = self.file.flush()
+        {
+            log::error!("the end of the record is lost: {error}");
+        }
+    }
+}
+
 fn write_line(file: &mut BufWriter<File>, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut *file, value)?;
     file.write_all(b"\n")
@@ -136,7 +146,8 @@ pub fn replay(
         let whole = line.ends_with(b"\n");
         let event: Line<Event> = match serde_json::from_slice(&line) {
             Ok(event) => event,
-            Err(_) if !whole => break,
+            // A last line that was cut short; one that is merely too long is not that.
+            Err(_) if !whole && line.len() < MAX_LINE => break,
             Err(error) => return Err(wrong(number, error.to_string())),
         };
         for action in step(&mut state, event.event, event.at) {

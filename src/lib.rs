@@ -7,7 +7,7 @@
 //! - [`cli`]: the command line; one file per verb
 //! - [`config`]: sizes, profiles and policies: YAML in, checked values out
 //! - [`ffmpeg`]: the typed command line, its rewriting, probing, the memory estimate, its outputs, its progress
-//! - [`core`]: PURE decisions: the budget, which profile fits, what follows a failed attempt
+//! - [`core`]: PURE decisions: pressure levels, which job starts when and how, relief, victims, what follows a failure
 //! - [`memory`]: what the machine and each process tree use
 //! - [`slice`](mod@slice): the container of one attempt: a cgroup v2 directory, or rlimits and a watched tree
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it

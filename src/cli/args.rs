@@ -15,7 +15,7 @@ use crate::slice::Containment;
 #[command(
     name = "ffwarden",
     version,
-    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden batch [OPTIONS] INPUT... -- COMMAND {} ...\n       ffwarden plan|doctor|profile|policy|simulate ...",
+    override_usage = "ffwarden [OPTIONS] ffmpeg ARGS...\n       ffwarden [OPTIONS] run -- COMMAND...\n       ffwarden batch [OPTIONS] INPUT... -- COMMAND {} ...\n       ffwarden plan|doctor|profile|policy|simulate|watch|relief ...",
     after_help = "Everything behind the command word belongs to the command. A command that has a verb's name is \
                   reached with `run --`.\nExit code: the command's own; 124 timed out, 125 ffwarden failed or memory \
                   ran out for good, 126 not executable, 127 not found."

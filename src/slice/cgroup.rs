@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags};
 
-use super::{Breach, Containment, Limits, Slice, SliceError, whole_pages};
+use super::{Breach, Containment, Limits, Slice, SliceError, Wake, whole_pages};
 use crate::child::{self, Launch, Placement, Process};
 use crate::core::poll;
 use crate::memory::kept::Kept;
@@ -30,7 +31,10 @@ pub struct CgroupSlice {
     dir: PathBuf,
     fd: OwnedFd,
     containment: Containment,
+    /// `memory.events`.
     events: Kept,
+    /// `cgroup.events`.
+    population: Kept,
     stat: Kept,
     /// Only where it may have swap.
     swap: Option<Kept>,
@@ -96,6 +100,7 @@ impl CgroupSlice {
             fd,
             containment,
             events: open("memory.events")?,
+            population: open("cgroup.events")?,
             stat: open("memory.stat")?,
             swap: open("memory.swap.current").ok().filter(|_| has_swap),
             cpu: open("cpu.stat").ok(),
@@ -164,8 +169,19 @@ impl Slice for CgroupSlice {
         poll::next_sample(self.made.elapsed())
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.events.as_fd())
+    fn wake(&self, wake: Wake) -> Option<BorrowedFd<'_>> {
+        match wake {
+            Wake::Limit => Some(self.events.as_fd()),
+            Wake::Pressure => self.crawl.wake(),
+            Wake::Empty => Some(self.population.as_fd()),
+        }
+    }
+
+    fn polled(&mut self, wake: Wake, revents: PollFlags) -> bool {
+        match wake {
+            Wake::Pressure => self.crawl.polled(revents),
+            Wake::Limit | Wake::Empty => !revents.is_empty(),
+        }
     }
 
     fn activity(&self) -> Usage {
@@ -203,8 +219,8 @@ impl Slice for CgroupSlice {
         kill(&self.dir);
     }
 
-    fn is_empty(&self) -> bool {
-        is_empty(&self.dir)
+    fn is_empty(&mut self) -> bool {
+        self.population.read().map_or(true, dir::says_empty)
     }
 
     /// `oom_kill` alone: an ancestor or the machine was full. With `oom`: our own limit (counted where the limit is).
@@ -236,8 +252,9 @@ impl Slice for CgroupSlice {
         remove(&self.dir)
     }
 
-    fn let_go(&mut self) {
+    fn let_go(&mut self) -> Option<OwnedFd> {
         self.removed = true;
+        self.crawl.let_go()
     }
 }
 

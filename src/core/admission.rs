@@ -323,6 +323,7 @@ impl State {
             batch,
             used: super::event::Use::default(),
             frozen: None,
+            let_go: None,
             stopping: false,
         };
         self.running.insert(attempt, running);

@@ -75,8 +75,18 @@ pub struct Sample {
 pub struct Use {
     /// Memory that cannot be reclaimed, swap included, bytes.
     pub needs_bytes: u64,
+    /// Of that in swap and not in memory, bytes.
+    #[serde(default)]
+    pub swapped_bytes: u64,
     /// CPU time so far.
     pub cpu: Duration,
     /// How far it is, in thousandths; none when nothing tells.
     pub progress: Option<u32>,
+}
+
+impl Use {
+    /// Of what it needs in memory now, bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.needs_bytes.saturating_sub(self.swapped_bytes)
+    }
 }

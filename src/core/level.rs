@@ -13,7 +13,7 @@ pub struct Measures {
     pub total_bytes: u64,
     /// Available without swapping, bytes.
     pub available_bytes: u64,
-    /// What children need together, bytes.
+    /// What children need together of memory, bytes; what is in swap does not count.
     pub children_bytes: u64,
     /// What children may need together, bytes.
     pub budget_bytes: u64,

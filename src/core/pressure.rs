@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::action::{Action, ReliefId};
 use super::decision::Decision;
 use super::job::AttemptId;
-use super::level::met;
+use super::level::{Measures, met};
+use super::running::Running;
 use super::state::State;
 use super::victim::{self, Candidate};
 use crate::config::policy::{ReliefKind, Stage};
@@ -37,6 +38,8 @@ pub(super) struct Relief {
     asked: bool,
     /// When the last attempt was ended by memory.
     victim_ended: Option<Duration>,
+    /// When a frozen attempt last went on.
+    thawed: Option<Duration>,
     /// After relief, until the level is normal: so many at once, and whether even where the stage starts none.
     cap: Option<u32>,
     lifted: bool,
@@ -226,7 +229,7 @@ impl State {
             .iter()
             .enumerate()
             .skip(from)
-            .find_map(|(index, kind)| Some((index, *kind, self.applies_to(*kind)?)));
+            .find_map(|(index, kind)| Some((index, *kind, self.applies_to(*kind, now)?)));
         let Some((index, kind, attempts)) = next else {
             return self.relief_is_spent(now, actions);
         };
@@ -261,7 +264,7 @@ impl State {
     }
 
     /// The attempts that a kind of relief is for; none if it cannot be done now.
-    fn applies_to(&self, kind: ReliefKind) -> Option<Vec<AttemptId>> {
+    fn applies_to(&self, kind: ReliefKind, now: Duration) -> Option<Vec<AttemptId>> {
         let running = || self.running.iter().filter(|(_, attempt)| !attempt.stopping);
         let attempts: Vec<AttemptId> = match kind {
             ReliefKind::Command => {
@@ -270,7 +273,7 @@ impl State {
             ReliefKind::Reclaim => running().map(|(id, _)| *id).collect(),
             ReliefKind::Signal => {
                 self.policy.relief.signal?;
-                let answers = |attempt: &super::running::Running| {
+                let answers = |attempt: &Running| {
                     self.jobs
                         .get(&attempt.job)
                         .is_some_and(|job| job.spec.relievable)
@@ -280,12 +283,17 @@ impl State {
                     .map(|(id, _)| *id)
                     .collect()
             }
-            // The youngest, which has done least; without swap its memory would only be held longer.
+            // The youngest, which has done least, but none that has just stood still for as long as allowed; without
+            // swap its memory would only be held longer.
             ReliefKind::Freeze => {
                 let going = || running().filter(|(_, attempt)| attempt.frozen.is_none());
-                let (id, youngest) = going().max_by_key(|(id, attempt)| (attempt.started, **id))?;
+                let at_most = self.policy.relief.freeze_at_most;
+                let rested = |let_go: Duration| now >= let_go + at_most;
+                let (id, youngest) = going()
+                    .filter(|(_, attempt)| attempt.let_go.is_none_or(rested))
+                    .max_by_key(|(id, attempt)| (attempt.started, **id))?;
                 let worth = self.settings.swap_bytes > 0
-                    && self.swap_free_bytes >= youngest.used.needs_bytes / 2
+                    && self.swap_free_bytes >= youngest.used.resident_bytes() / 2
                     && going().count() > 1;
                 worth.then(|| vec![*id])?
             }
@@ -332,12 +340,15 @@ impl State {
         // At the present rate there is nothing left when the grace time is over.
         let falling_fast =
             self.falling > 0 && (available as f64) < self.falling as f64 * grace.as_secs_f64();
-        let waited = now
-            >= self
-                .relief
-                .entered
-                .max(self.relief.victim_ended.unwrap_or_default())
-                + grace;
+        // A disk takes longer than the grace time to take up what is pushed out.
+        let is_freezing = matches!(self.relief.phase, Phase::Waiting(trial) if trial.on.is_some());
+        let waited = !is_freezing
+            && now
+                >= self
+                    .relief
+                    .entered
+                    .max(self.relief.victim_ended.unwrap_or_default())
+                    + grace;
         let nothing_to_try = matches!(self.relief.phase, Phase::Spent(_))
             && !self.relief.tried
             && self
@@ -357,7 +368,7 @@ impl State {
                 let job = self.jobs.get(&attempt.job)?;
                 Some(Candidate {
                     attempt: *id,
-                    needs_bytes: attempt.used.needs_bytes,
+                    needs_bytes: attempt.used.resident_bytes(),
                     lost: attempt.lost(now),
                     progress: attempt.used.progress,
                     priority: job.spec.priority,
@@ -389,8 +400,27 @@ impl State {
         });
     }
 
-    /// Lets frozen attempts go on, the oldest first: one at a time when the level has fallen, those whose time is up,
-    /// and one where nothing else runs.
+    /// Whether the stage would still not be entered when this attempt, and those that go on already, have all their
+    /// memory back from swap.
+    fn has_room_for(&self, thawed: &Running, stage: usize) -> bool {
+        let coming = self
+            .running
+            .values()
+            .filter(|attempt| attempt.frozen.is_none() && !attempt.stopping)
+            .chain([thawed])
+            .map(|attempt| attempt.used.swapped_bytes)
+            .fold(0, u64::saturating_add);
+        let then = Measures {
+            available_bytes: self.measures.available_bytes.saturating_sub(coming),
+            children_bytes: self.measures.children_bytes.saturating_add(coming),
+            ..self.measures
+        };
+        let counted = self.levels.counted(&self.policy.stages, stage);
+        met(&counted, &then, None).is_none()
+    }
+
+    /// Lets frozen attempts go on, the oldest first: one at a time when the level has fallen and there is room for its
+    /// memory, those whose time is up, and one where nothing else runs.
     fn thaw(&mut self, now: Duration, actions: &mut Vec<Action>) {
         let stage = self.stage_index();
         let at_most = self.policy.relief.freeze_at_most;
@@ -399,16 +429,29 @@ impl State {
             .running
             .values()
             .all(|attempt| attempt.frozen.is_some());
-        let mut one = false;
+        // Memory comes back as it is used; the next is let go when some of that shows.
+        let mut one = self.relief.thawed.is_some_and(|at| now < at + grace);
+        let fits: Vec<AttemptId> = self
+            .running
+            .iter()
+            .filter(|(_, attempt)| {
+                let frozen = attempt.frozen;
+                frozen.is_some_and(|(_, at_stage)| {
+                    stage < at_stage && self.has_room_for(attempt, at_stage)
+                })
+            })
+            .map(|(id, _)| *id)
+            .collect();
         let mut thawed = Vec::new();
         // In the order of their numbers, which is that of their age.
         for (id, attempt) in &mut self.running {
-            let Some((since, at_stage)) = attempt.frozen.filter(|_| !attempt.stopping) else {
+            let Some((since, _)) = attempt.frozen.filter(|_| !attempt.stopping) else {
                 continue;
             };
             let why = if now >= since + at_most {
+                attempt.let_go = Some(now);
                 "it was frozen as long as allowed"
-            } else if stage < at_stage && !one && now >= since + grace {
+            } else if !one && now >= since + grace && fits.contains(id) {
                 "the level has fallen"
             } else if all_frozen && !one && now >= since + grace {
                 "nothing else runs"
@@ -420,6 +463,7 @@ impl State {
             thawed.push((*id, why));
         }
         for (attempt, why) in thawed {
+            self.relief.thawed = Some(now);
             let why = why.to_owned();
             actions.push(Action::Note(Decision::Thaw { attempt, why }));
             actions.push(Action::Thaw { attempt });

@@ -22,6 +22,8 @@ pub(super) struct Running {
     pub used: Use,
     /// Since when it is frozen, and at which stage that was.
     pub frozen: Option<(Duration, usize)>,
+    /// When it went on though the level had not fallen, the last time.
+    pub let_go: Option<Duration>,
     /// It was asked to end.
     pub stopping: bool,
 }
@@ -32,9 +34,9 @@ impl Running {
         self.reserved_bytes.max(self.used.needs_bytes)
     }
 
-    /// What it needs of its own limit, percent.
+    /// What it needs of its own limit, percent. What is in swap does not count for that.
     pub fn share(&self) -> f64 {
-        self.used.needs_bytes as f64 * 100.0 / self.limit_bytes.max(1) as f64
+        self.used.resident_bytes() as f64 * 100.0 / self.limit_bytes.max(1) as f64
     }
 
     /// Whether it is past its start, and what it uses tells something.

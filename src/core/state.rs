@@ -166,10 +166,11 @@ impl State {
         &self.policy.stages[self.levels.stage().min(self.policy.stages.len() - 1)]
     }
 
+    /// What children have in memory; what is in swap takes none of it.
     pub(super) fn children_bytes(&self) -> u64 {
         self.running
             .values()
-            .map(|attempt| attempt.used.needs_bytes)
+            .map(|attempt| attempt.used.resident_bytes())
             .fold(0, u64::saturating_add)
     }
 

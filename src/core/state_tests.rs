@@ -242,7 +242,7 @@ fn usage(started: &[Start], total: u64, available: u64, needs: &[u64]) -> Event 
         let used = Use {
             needs_bytes: needs * MIB,
             cpu: secs(5),
-            progress: None,
+            ..Use::default()
         };
         (start.attempt, used)
     });

@@ -118,8 +118,7 @@ impl Engine<'_> {
                 let alive = |id: &AttemptId| self.attempts.get(id).filter(|one| one.is_alive());
                 let dirs = attempts.iter().filter_map(alive);
                 let dirs = dirs.filter_map(|attempt| attempt.dir.clone()).collect();
-                self.reliefs
-                    .reclaim(relief, dirs, false, &self.answers, now)
+                self.reliefs.reclaim(relief, dirs, &self.answers, now)
             }
             ReliefKind::Signal => {
                 let sent = self.signal(attempts);
@@ -168,9 +167,9 @@ impl Engine<'_> {
                 continue;
             };
             if let Some(dir) = attempt.dir.clone() {
-                attempt.frozen = self
-                    .reliefs
-                    .reclaim(relief, vec![dir], true, &self.answers, now);
+                attempt.frozen =
+                    self.reliefs
+                        .freeze(relief, dir, self.swap_bytes, &self.answers, now);
                 if attempt.frozen {
                     self.freezing.insert(relief, *id);
                     return;

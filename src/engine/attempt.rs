@@ -265,11 +265,12 @@ impl Attempt {
             let usage = self.slice.usage();
             self.used = Use {
                 needs_bytes: usage.needs_bytes,
+                swapped_bytes: usage.swapped_bytes,
                 cpu: usage.cpu,
                 progress: self.progress().map(|part| (part * 1000.0) as u32),
             };
         } else {
-            self.used.needs_bytes = 0;
+            (self.used.needs_bytes, self.used.swapped_bytes) = (0, 0);
         }
         self.used
     }

@@ -21,6 +21,8 @@ use crate::sys::{self, Reaped, WaitStatus};
 
 /// How long a child has to act on a relief signal before memory is looked at: unloading a model takes a moment.
 const SIGNAL_TAKES: Duration = Duration::from_millis(500);
+/// What freezing and the last step of pushing out may take beyond the policy's time; the core waits longer.
+const FREEZE_ANSWERS: Duration = Duration::from_secs(3);
 /// Bytes of what a relief command says that are kept for the log.
 const SAID_BOUND: usize = 4096;
 
@@ -69,20 +71,37 @@ impl Reliefs {
         }
     }
 
-    /// Has a thread reclaim from these cgroups: file cache only, or all that can go from frozen ones. False where
-    /// there is nothing to do it with.
+    /// Has a thread take the file cache of these cgroups back. False where there is nothing to do it with.
     pub fn reclaim(
         &mut self,
         relief: ReliefId,
         dirs: Vec<PathBuf>,
-        frozen: bool,
         answers: &Answers,
         now: Instant,
     ) -> bool {
         let give_up = now + self.rules.timeout;
-        if dirs.is_empty() || !reclaimer::start(relief, dirs, frozen, give_up, answers) {
+        if dirs.is_empty() || !reclaimer::reclaim(relief, dirs, give_up, answers) {
             return false;
         }
+        self.under_way.insert(relief, UnderWay::Thread { give_up });
+        true
+    }
+
+    /// Has a thread freeze this cgroup and push its memory out, to so many bytes of swap at most. What does not go within
+    /// the policy's time follows for as long as it stands still. False where there is nothing to do it with.
+    pub fn freeze(
+        &mut self,
+        relief: ReliefId,
+        dir: PathBuf,
+        swap_bytes: u64,
+        answers: &Answers,
+        now: Instant,
+    ) -> bool {
+        let within = self.rules.timeout;
+        if !reclaimer::freeze(relief, dir, swap_bytes, within, answers) {
+            return false;
+        }
+        let give_up = now + within + FREEZE_ANSWERS;
         self.under_way.insert(relief, UnderWay::Thread { give_up });
         true
     }
@@ -261,31 +280,52 @@ impl Command {
 #[cfg(target_os = "linux")]
 mod reclaimer {
     use std::path::{Path, PathBuf};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::super::threads::{Answer, Answers, start as start_thread};
     use crate::core::ReliefId;
     use crate::memory::value;
-    use crate::slice::cgroup;
+    use crate::slice::{SliceError, cgroup};
 
-    /// Starts a thread that reclaims from these cgroups. Whether it could be started.
-    pub fn start(
+    /// Starts a thread that takes the file cache of these cgroups back. Whether it could be started.
+    pub fn reclaim(
         relief: ReliefId,
         dirs: Vec<PathBuf>,
-        frozen: bool,
         until: Instant,
         answers: &Answers,
     ) -> bool {
         let answers = answers.clone();
-        let work = move || {
+        started(move || {
             let mut done = false;
             for dir in dirs {
                 if Instant::now() < until {
-                    done |= one(&dir, frozen);
+                    done |= is_done(cgroup::reclaim(&dir, file_cache(&dir)));
                 }
             }
             answers.give(Answer::Relieved(relief, done));
-        };
+        })
+    }
+
+    /// Starts a thread that freezes this cgroup and pushes it out. Whether it could be started.
+    pub fn freeze(
+        relief: ReliefId,
+        dir: PathBuf,
+        swap_bytes: u64,
+        within: Duration,
+        answers: &Answers,
+    ) -> bool {
+        let answers = answers.clone();
+        started(move || {
+            let pushed = cgroup::freeze(&dir, true)
+                .and_then(|()| cgroup::allow_swap(&dir, swap_bytes))
+                .and_then(|()| cgroup::push_out(&dir, within));
+            answers.give(Answer::Relieved(relief, is_done(pushed)));
+            // It may have gone on or have gone meanwhile.
+            while cgroup::is_frozen(&dir) && matches!(cgroup::push_out(&dir, within), Ok(1..)) {}
+        })
+    }
+
+    fn started(work: impl FnOnce() + Send + 'static) -> bool {
         let started = start_thread("relief", work);
         if let Err(error) = &started {
             log::warn!("no thread for relief: {error}");
@@ -293,12 +333,7 @@ mod reclaimer {
         started.is_ok()
     }
 
-    fn one(dir: &Path, frozen: bool) -> bool {
-        let result = if frozen {
-            cgroup::freeze(dir, true).and_then(|()| cgroup::reclaim(dir, u64::MAX))
-        } else {
-            cgroup::reclaim(dir, file_cache(dir))
-        };
+    fn is_done(result: Result<u64, SliceError>) -> bool {
         result.inspect_err(|error| log::warn!("{error}")).is_ok()
     }
 
@@ -315,17 +350,27 @@ mod reclaimer {
 #[cfg(not(target_os = "linux"))]
 mod reclaimer {
     use std::path::PathBuf;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::super::threads::Answers;
     use crate::core::ReliefId;
 
     /// There is nothing to reclaim with.
-    pub fn start(
+    pub fn reclaim(
         _relief: ReliefId,
         _dirs: Vec<PathBuf>,
-        _frozen: bool,
         _until: Instant,
+        _answers: &Answers,
+    ) -> bool {
+        false
+    }
+
+    /// There are no cgroups to freeze.
+    pub fn freeze(
+        _relief: ReliefId,
+        _dir: PathBuf,
+        _swap_bytes: u64,
+        _within: Duration,
         _answers: &Answers,
     ) -> bool {
         false

@@ -37,8 +37,10 @@ pub struct Machine {
 /// What a process tree or slice uses at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Memory that cannot be reclaimed, bytes (design, rule 1).
+    /// Memory that cannot be reclaimed, swap included, bytes (design, rule 1).
     pub needs_bytes: u64,
+    /// Of that in swap and not in memory, bytes; 0 where it cannot be told.
+    pub swapped_bytes: u64,
     /// Processes in it.
     pub processes: u64,
     /// Bytes read and written by all of it, ever; a sign of life.

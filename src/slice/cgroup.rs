@@ -23,7 +23,10 @@ mod dir;
 
 use crawl::Crawl;
 pub(super) use dir::file_error;
-pub use dir::{freeze, is_empty, kill, members, number, reclaim, remove, set, signal};
+pub use dir::{
+    allow_swap, freeze, is_empty, is_frozen, kill, members, number, push_out, reclaim, remove, set,
+    signal,
+};
 
 /// One attempt's cgroup.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct CgroupSlice {
     stat: Kept,
     /// Only where it may have swap.
     swap: Option<Kept>,
+    /// What it may have of it while it is frozen, bytes.
+    swap_bytes: u64,
     cpu: Option<Kept>,
     crawl: Crawl,
     peak_needs: u64,
@@ -75,11 +80,8 @@ impl CgroupSlice {
         }
         let memory_bytes = whole_pages(limits.memory_bytes.max(super::CGROUP_MEMORY_FLOOR));
         set(&dir.join("memory.max"), &memory_bytes.to_string())?;
-        // Absent where the kernel was built or booted without swap accounting: then there is nothing to limit.
-        if dir.join("memory.swap.max").exists() {
-            let swap = whole_pages(limits.swap_bytes).to_string();
-            set(&dir.join("memory.swap.max"), &swap)?;
-        }
+        // Not before it is frozen: what runs has to fail at its limit, and would run on from swap instead.
+        allow_swap(dir, 0)?;
         set(&dir.join("memory.oom.group"), "1")?;
         if dir.join("pids.max").exists() {
             set(&dir.join("pids.max"), &limits.pids_max.to_string())?;
@@ -103,6 +105,7 @@ impl CgroupSlice {
             population: open("cgroup.events")?,
             stat: open("memory.stat")?,
             swap: open("memory.swap.current").ok().filter(|_| has_swap),
+            swap_bytes: limits.swap_bytes,
             cpu: open("cpu.stat").ok(),
             crawl: Crawl::new(memory_bytes),
             peak_needs: 0,
@@ -123,14 +126,19 @@ impl CgroupSlice {
         self.crawl.look(&self.dir, stat, events)
     }
 
-    /// What it holds that cannot be reclaimed, swap included, bytes.
-    fn needs(&mut self) -> u64 {
-        let needs = self.stat.read().map_or(0, memory::needs_from_stat);
-        let swap = self
-            .swap
-            .as_mut()
-            .and_then(|swap| swap.read().ok()?.trim().parse().ok());
-        needs + swap.unwrap_or(0)
+    /// What it holds that cannot be reclaimed, bytes: in memory, and in swap.
+    fn needs(&mut self) -> (u64, u64) {
+        let Ok(stat) = self.stat.read() else {
+            return (0, 0);
+        };
+        let needs = memory::needs_from_stat(stat);
+        let Some(swap) = &mut self.swap else {
+            return (needs, 0);
+        };
+        // What is in both counts once.
+        let cached = value(stat, "swapcached").unwrap_or(0);
+        let swap: Option<u64> = swap.read().ok().and_then(|text| text.trim().parse().ok());
+        (needs, swap.unwrap_or(0).saturating_sub(cached))
     }
 }
 
@@ -158,7 +166,7 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let needs = self.needs();
+        let (needs, _) = self.needs();
         self.peak_needs = self.peak_needs.max(needs);
         let near = self.crawl.is_near(needs);
         self.verdict()
@@ -196,19 +204,32 @@ impl Slice for CgroupSlice {
     fn usage(&mut self) -> Usage {
         let micros = |text: &str| value(text, "usage_usec");
         let cpu = self.cpu.as_mut().and_then(|cpu| micros(cpu.read().ok()?));
+        let (needs_bytes, swapped_bytes) = self.needs();
         Usage {
-            needs_bytes: self.needs(),
+            needs_bytes: needs_bytes + swapped_bytes,
+            swapped_bytes,
             cpu: Duration::from_micros(cpu.unwrap_or(0)),
             ..Usage::default()
         }
     }
 
     fn freeze(&self, frozen: bool) -> Result<(), SliceError> {
-        freeze(&self.dir, frozen)
+        if frozen {
+            freeze(&self.dir, true)?;
+            return allow_swap(&self.dir, self.swap_bytes).inspect_err(|_| {
+                let _first_error_counts = freeze(&self.dir, false);
+            });
+        }
+        let closed = allow_swap(&self.dir, 0);
+        freeze(&self.dir, false).and(closed)
     }
 
     fn reclaim(&mut self, bytes: u64) -> Result<u64, SliceError> {
         reclaim(&self.dir, bytes)
+    }
+
+    fn push_out(&mut self, within: Duration) -> Result<u64, SliceError> {
+        push_out(&self.dir, within)
     }
 
     fn signal(&self, number: Signal) {

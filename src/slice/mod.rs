@@ -62,8 +62,8 @@ pub struct Limits {
     pub pids_max: u64,
     /// Threads it is expected to have; each takes up to 8 MiB of address space that RLIMIT_DATA counts.
     pub expected_threads: u64,
-    /// Swap that it may use besides, bytes (cgroup slices only). With 0 it fails where it was predicted to; more makes
-    /// sense only for what is to be frozen and pushed out.
+    /// Swap that it may be pushed out to while it is frozen, bytes (cgroup slices only). What runs gets none, so that it
+    /// fails where it was predicted to; what it has in swap comes back as it is used.
     pub swap_bytes: u64,
 }
 
@@ -121,13 +121,21 @@ pub trait Slice: fmt::Debug {
     /// # Errors
     /// When the kernel refuses, or it has not taken effect in time; what was to be frozen then goes on.
     fn freeze(&self, frozen: bool) -> Result<(), SliceError>;
-    /// Asks the kernel to take so many bytes back, from a frozen slice too: file cache first, and anonymous memory as
-    /// far as [`Limits::swap_bytes`] goes. The bytes that the slice holds less afterwards; 0 where there is no such
-    /// means. Blocks its caller for about a second at most.
+    /// Asks the kernel to take so many bytes back, from a frozen slice too: file cache first. The bytes that the slice
+    /// holds less afterwards; 0 where there is no such means. Blocks its caller for about a second at most.
     ///
     /// # Errors
     /// When the kernel refuses. Less than was asked for is no error.
     fn reclaim(&mut self, bytes: u64) -> Result<u64, SliceError>;
+    /// Pushes the anonymous memory of a frozen slice out as far as [`Limits::swap_bytes`] goes. The bytes that it holds
+    /// less afterwards; 0 where there is no such means. Blocks its caller for about the time `within` at most.
+    ///
+    /// # Errors
+    /// When the kernel refuses. That nothing went is no error.
+    fn push_out(&mut self, within: Duration) -> Result<u64, SliceError> {
+        let _ = within;
+        Ok(0)
+    }
     /// Sends a signal to all that is in the slice.
     fn signal(&self, signal: Signal);
     /// Kills all that is in the slice.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
@@ -48,17 +49,35 @@ impl Place {
         }
     }
 
-    /// Takes back its file cache, or all of it that can be taken; the bytes that came back, none where there is no
-    /// means.
+    /// Takes back its file cache; the bytes that came back, none where there is no means.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn reclaim(&self, all: bool) -> Result<Option<u64>, SliceError> {
+    pub fn reclaim(&self) -> Result<Option<u64>, SliceError> {
         let Place::Cgroup(dir) = self else {
             return Ok(None);
         };
-        let bytes = if all { u64::MAX } else { file_cache(dir) };
-        cgroup::reclaim(dir, bytes).map(Some)
+        cgroup::reclaim(dir, file_cache(dir)).map(Some)
+    }
+
+    /// Pushes what is frozen out to swap as far as its cgroup may swap; the bytes that went, none where there is no
+    /// means. Blocks for about the time `within` at most.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn push_out(&self, within: Duration) -> Result<Option<u64>, SliceError> {
+        let Place::Cgroup(dir) = self else {
+            return Ok(None);
+        };
+        cgroup::push_out(dir, within).map(Some)
+    }
+
+    /// What it has in swap, bytes; 0 where that cannot be told.
+    pub fn swapped_bytes(&self) -> u64 {
+        match self {
+            Place::Cgroup(dir) => cgroup::number(dir, "memory.swap.current").unwrap_or(0),
+            Place::Anywhere => 0,
+        }
     }
 
     /// Kills all of it.

@@ -234,6 +234,7 @@ impl Watcher<'_> {
             if let Some(attempt) = target.attempt {
                 let used = Use {
                     needs_bytes: target.usage.needs_bytes,
+                    swapped_bytes: target.usage.swapped_bytes,
                     cpu: target.usage.cpu,
                     progress: None,
                 };

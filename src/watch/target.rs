@@ -68,7 +68,9 @@ impl Target {
 
     /// Looks what it uses; whether anything of it is alive.
     pub fn look(&mut self) -> bool {
-        let usage = self.tree.usage();
+        let mut usage = self.tree.usage();
+        usage.swapped_bytes = self.place.swapped_bytes();
+        usage.needs_bytes += usage.swapped_bytes;
         let seconds = self.looked.elapsed().as_secs_f64();
         let used = usage.cpu.saturating_sub(self.usage.cpu);
         if seconds > 0.0 && !self.usage.cpu.is_zero() {
@@ -106,14 +108,14 @@ impl Target {
 
     /// Takes back its file cache; the bytes, none where there is no means.
     pub fn reclaim(&self) -> Option<u64> {
-        self.say(self.place.reclaim(false)).flatten()
+        self.say(self.place.reclaim()).flatten()
     }
 
-    /// Freezes it, and pushes out what can be.
-    pub fn freeze(&mut self) -> bool {
+    /// Freezes it, and pushes out what can be `within` a time.
+    pub fn freeze(&mut self, within: Duration) -> bool {
         self.frozen = self.say(self.place.freeze(&self.tree, true)).is_some();
         if self.frozen {
-            self.say(self.place.reclaim(true));
+            self.say(self.place.push_out(within));
         }
         self.frozen
     }

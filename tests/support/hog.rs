@@ -1,7 +1,7 @@
 //! A program that uses memory, processes and files as told: what the tests put under ffwarden.
 //!
 //! It does, in this order, whatever it is asked for: catch signals, leave its parent, start children,
-//! touch memory, fill shared memory, write a file, hold, end. It says `hog: holding` on stdout before it
+//! touch memory, fill shared memory, write a file, hold, check, end. It says `hog: holding` on stdout before it
 //! holds, and what it could not get on stderr.
 
 use std::fs::File;
@@ -19,6 +19,8 @@ use nix::sys::signal::{Signal, raise};
 
 /// What is written at once, and the distance between two looks at anything: bytes.
 const MEBIBYTE: u64 = 1 << 20;
+/// Each page of touched memory, in bytes, begins with a number.
+const PAGE: usize = 4096;
 /// Exit code when a child could not be started (sysexits EX_OSERR).
 const EX_OSERR: u8 = 71;
 
@@ -43,6 +45,9 @@ struct Args {
     /// Time to keep it all
     #[arg(long, default_value = "0s", value_name = "TIME")]
     hold: Time,
+    /// After that, read all that was touched, say `hog: intact`, and fail if it is not as it was written
+    #[arg(long)]
+    check: bool,
     /// How to end: exit:CODE or signal:NAME
     #[arg(long, default_value = "exit:0", value_name = "END")]
     then: End,
@@ -169,6 +174,10 @@ fn main() -> io::Result<ExitCode> {
     }
     say("hog: holding")?;
     thread::sleep(args.hold.0);
+    if args.check {
+        check(&touched)?;
+        say("hog: intact")?;
+    }
     drop((touched, shared));
     end(args.then)
 }
@@ -180,11 +189,39 @@ fn touch(args: &Args) -> Vec<Vec<u8>> {
     while left > 0 {
         let step = left.min(args.step.0.max(1));
         // Not zero: zeroed memory would be mapped, but not there.
-        all.push(vec![0xa5; usize::try_from(step).unwrap_or(usize::MAX)]);
+        let mut block = vec![0xa5; usize::try_from(step).unwrap_or(usize::MAX)];
+        for (page, number) in block.chunks_mut(PAGE).zip(all.len() as u64..) {
+            stamp(page, number);
+        }
+        all.push(block);
         left -= step;
         thread::sleep(args.delay.0);
     }
     all
+}
+
+/// No two pages of a block are the same, so that one read in the place of another shows.
+fn stamp(page: &mut [u8], number: u64) {
+    let bytes = number.to_ne_bytes();
+    let length = page.len().min(bytes.len());
+    page[..length].copy_from_slice(&bytes[..length]);
+}
+
+fn check(touched: &[Vec<u8>]) -> io::Result<()> {
+    let mut wanted = [0; PAGE];
+    for (place, block) in touched.iter().enumerate() {
+        for (page, number) in block.chunks(PAGE).zip(place as u64..) {
+            wanted.fill(0xa5);
+            let wanted = &mut wanted[..page.len()];
+            stamp(wanted, number);
+            if page != wanted {
+                return Err(io::Error::other(format!(
+                    "page {number} of block {place} was changed"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]

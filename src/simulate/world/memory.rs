@@ -124,6 +124,7 @@ impl World<'_> {
     pub(super) fn sample(&self) -> Sample {
         let usage = |attempt: &Attempt| Use {
             needs_bytes: attempt.needs_at(self.service).max(0.0) as u64,
+            swapped_bytes: attempt.swapped.max(0.0) as u64,
             cpu: Duration::from_secs_f64(attempt.cpu_at(self.service).max(0.0)),
             progress: Some((attempt.part_at(self.service) * 1000.0) as u32),
         };

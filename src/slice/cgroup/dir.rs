@@ -12,7 +12,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use crate::memory::kept::Kept;
 use crate::memory::value;
-use crate::slice::SliceError;
+use crate::slice::{SliceError, whole_pages};
 
 /// How long a killed cgroup may take to be empty: 2 GiB take 64 ms to free (measured), a stuck disk longer.
 const EMPTY_WITHIN: Duration = Duration::from_secs(5);
@@ -22,6 +22,15 @@ const FREEZE_WITHIN: Duration = Duration::from_secs(1);
 const RECLAIM_WITHIN: Duration = Duration::from_secs(1);
 /// What is reclaimed at once, bytes: short enough to look at the clock in between.
 const RECLAIM_STEP: u64 = 64 << 20;
+/// What is pushed out at once, bytes: a slow disk writes it in less than a second.
+const PUSH_STEP: u64 = 16 << 20;
+/// Less than this, bytes, is no progress.
+const PUSH_LEAST: u64 = 1 << 20;
+/// So often in a row the kernel may make no progress before there is nothing more to push out. It gives up on pages
+/// that are still being written.
+const PUSH_TRIES: u32 = 3;
+/// The pause between these.
+const PUSH_PAUSE: Duration = Duration::from_millis(50);
 /// Longest `cgroup.procs` that is read, bytes.
 const READ_BOUND: u64 = 1 << 20;
 
@@ -86,9 +95,68 @@ pub fn freeze(dir: &Path, frozen: bool) -> Result<(), SliceError> {
     }
 }
 
-/// Asks the kernel to take so many bytes back from a cgroup (`memory.reclaim`, Linux 5.19), frozen or not: file cache,
-/// and anonymous memory as far as its swap limit allows. The bytes that it holds less afterwards; 0 where the kernel
-/// has no such file. Blocks for a second at most, and for one step of 64 MiB beyond.
+/// Whether all in a cgroup is to stand still.
+pub fn is_frozen(dir: &Path) -> bool {
+    number(dir, "cgroup.freeze") == Some(1)
+}
+
+/// Lets a cgroup have so many bytes of swap. What it has there already stays until it is used again.
+///
+/// # Errors
+/// When the kernel refuses. A kernel without swap accounting is no error: there is nothing to limit then.
+pub fn allow_swap(dir: &Path, bytes: u64) -> Result<(), SliceError> {
+    let path = dir.join("memory.swap.max");
+    if path.exists() {
+        set(&path, &whole_pages(bytes).to_string())?;
+    }
+    Ok(())
+}
+
+/// Pushes the anonymous memory of a frozen cgroup out to swap, as far as [`allow_swap`] lets and for as long as the
+/// cgroup stays frozen (`memory.reclaim`, Linux 5.19). The bytes that it holds less afterwards; 0 where the kernel has
+/// no such file. Blocks for the time `within` at most, and for one step of 16 MiB beyond.
+///
+/// File cache is left alone where the kernel can be told so (tried on 6.12): it counts as available as it is. An older
+/// one swaps as much as `vm.swappiness` lets; with 0 not at all.
+///
+/// # Errors
+/// When the kernel refuses. That it found nothing to push out is no error.
+pub fn push_out(dir: &Path, within: Duration) -> Result<u64, SliceError> {
+    let path = dir.join("memory.reclaim");
+    let held = || number(dir, "memory.current").unwrap_or(0);
+    let before = held();
+    let deadline = Instant::now() + within;
+    let mut options = " swappiness=200";
+    let (mut now, mut tries) = (before, 0);
+    while tries < PUSH_TRIES && is_frozen(dir) && Instant::now() < deadline {
+        match write_to(&path, &format!("{PUSH_STEP}{options}")) {
+            Ok(()) => {}
+            // It knows no options.
+            Err(source)
+                if source.kind() == std::io::ErrorKind::InvalidInput && !options.is_empty() =>
+            {
+                options = "";
+                continue;
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::WouldBlock => {
+                std::thread::sleep(PUSH_PAUSE);
+            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => break,
+            Err(source) => return Err(file_error("write to", &path, source)),
+        }
+        let last = std::mem::replace(&mut now, held());
+        tries = if now + PUSH_LEAST <= last {
+            0
+        } else {
+            tries + 1
+        };
+    }
+    Ok(before.saturating_sub(now))
+}
+
+/// Asks the kernel to take so many bytes back from a cgroup (`memory.reclaim`, Linux 5.19): file cache, and anonymous
+/// memory as far as its swap limit allows. The bytes that it holds less afterwards; 0 where the kernel has no such
+/// file. Blocks for a second at most, and for one step of 64 MiB beyond.
 ///
 /// # Errors
 /// When the kernel refuses. That it found less than was asked for is no error.

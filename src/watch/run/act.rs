@@ -86,9 +86,10 @@ impl Watcher<'_> {
             }
             ReliefKind::Freeze => {
                 let mut done = false;
+                let within = self.policy.relief.timeout;
                 for attempt in attempts {
                     if let Some(target) = self.target(*attempt)
-                        && target.freeze()
+                        && target.freeze(within)
                     {
                         let (pid, text) =
                             (target.found.pid, format!("{} is frozen", target.found.name));

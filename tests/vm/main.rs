@@ -27,4 +27,5 @@ mod service;
 mod sigkill;
 mod slice;
 mod support;
+mod swap;
 mod watch;

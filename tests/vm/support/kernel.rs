@@ -88,6 +88,16 @@ pub fn vmstat(name: &str) -> u64 {
     keyed(Path::new("/proc/vmstat"))[name]
 }
 
+/// One value of `/proc/meminfo`, in bytes.
+pub fn meminfo(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kibibytes.unwrap().parse::<u64>().unwrap() << 10
+}
+
 /// A file of lines `key value`.
 pub fn keyed(path: &Path) -> BTreeMap<String, u64> {
     let text = fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

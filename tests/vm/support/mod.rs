@@ -2,6 +2,7 @@
 
 pub mod kernel;
 mod place;
+pub mod swap;
 mod warden;
 
 use std::fs;

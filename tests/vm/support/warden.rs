@@ -196,7 +196,7 @@ impl Running {
         String::from_utf8_lossy(&fs::read(self.dir().join("stdout")).unwrap()).into_owned()
     }
 
-    fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.dir().join("stderr")).unwrap()).into_owned()
     }
 

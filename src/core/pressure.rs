@@ -341,7 +341,13 @@ impl State {
         let falling_fast =
             self.falling > 0 && (available as f64) < self.falling as f64 * grace.as_secs_f64();
         // A disk takes longer than the grace time to take up what is pushed out.
-        let is_freezing = matches!(self.relief.phase, Phase::Waiting(trial) if trial.on.is_some());
+        let is_freezing = match self.relief.phase {
+            Phase::Waiting(trial) => trial.on.is_some(),
+            Phase::Looking(trial, _, since) => {
+                trial.on.is_some() && self.measured_at.is_none_or(|at| at < since)
+            }
+            _ => false,
+        };
         let waited = !is_freezing
             && now
                 >= self

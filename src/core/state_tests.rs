@@ -409,6 +409,172 @@ fn when_the_kernel_is_about_to_kill_even_the_last_is_stopped_at_once() {
     assert_eq!(stops(&actions), [started[0].attempt]);
 }
 
+/// A machine of 1000 MiB with much swap, on which the youngest of the attempts with these needs is being frozen at ten
+/// seconds; and that relief.
+fn freezing(needs: &[u64], changed: impl FnOnce(&mut Policy)) -> (State, Vec<Start>, ReliefId) {
+    let mut policy = policy();
+    policy.stages[3].relief = vec![ReliefKind::Freeze];
+    changed(&mut policy);
+    let with_swap = Settings {
+        swap_bytes: 4000 * MIB,
+        ..settings()
+    };
+    let mut state = State::new(policy, with_swap);
+    step(&mut state, sample(1000, 1000), secs(0));
+    let started: Vec<Start> = (1u64..)
+        .zip(needs)
+        .flat_map(|(job, _)| starts(&submit(&mut state, job, one(300), secs(0))))
+        .collect();
+    let uses: Vec<(u64, u64)> = needs.iter().map(|needs| (*needs, 0)).collect();
+    step(&mut state, swapped(&started, 305, &uses), secs(0));
+    let actions = step(&mut state, swapped(&started, 60, &uses), secs(10));
+    let (relief, kind) = relief_in(&actions).unwrap();
+    assert_eq!(kind, ReliefKind::Freeze);
+    assert!(actions.iter().any(|action| matches!(
+        action,
+        Action::Relieve { attempts, .. } if *attempts == [started[needs.len() - 1].attempt]
+    )));
+    (state, started, relief)
+}
+
+/// The machine of [`freezing`] with so much available, and what attempts need, of that in swap.
+fn swapped(started: &[Start], available: u64, uses: &[(u64, u64)]) -> Event {
+    let attempts = started.iter().zip(uses).map(|(start, (needs, swapped))| {
+        let used = Use {
+            needs_bytes: needs * MIB,
+            swapped_bytes: swapped * MIB,
+            cpu: secs(5),
+            progress: None,
+        };
+        (start.attempt, used)
+    });
+    Event::Measured(Sample {
+        total_bytes: 1000 * MIB,
+        available_bytes: available * MIB,
+        swap_free_bytes: 4000 * MIB,
+        attempts: attempts.collect(),
+        ..Sample::default()
+    })
+}
+
+/// Who goes on at which second, from one second to the other, if that is what is measured.
+fn thaws(
+    state: &mut State,
+    during: std::ops::Range<u64>,
+    measured: impl Fn() -> Event,
+) -> Vec<(u64, AttemptId)> {
+    let mut thawed = Vec::new();
+    for at in during {
+        let actions = step(state, measured(), secs(at));
+        thawed.extend(actions.into_iter().filter_map(|action| match action {
+            Action::Thaw { attempt } => Some((at, attempt)),
+            _ => None,
+        }));
+    }
+    thawed
+}
+
+#[test]
+fn what_is_in_swap_takes_no_memory_and_keeps_its_place_in_the_budget() {
+    let (mut state, started, relief) = freezing(&[300, 250], |_| ());
+    step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    step(
+        &mut state,
+        swapped(&started, 310, &[(300, 0), (250, 250)]),
+        secs(11),
+    );
+    assert_eq!(state.measures().children_bytes, 300 * MIB);
+    // 690 in use, 300 by children: others use 390, a tenth stays free.
+    assert_eq!(state.others_bytes, 390 * MIB);
+    assert_eq!(state.budget_bytes(), 510 * MIB);
+    assert_eq!(
+        state.committed_bytes(),
+        600 * MIB,
+        "the frozen one will want its memory back"
+    );
+}
+
+#[test]
+fn what_is_frozen_goes_on_only_where_there_is_room_for_its_memory() {
+    let (mut state, started, relief) = freezing(&[300, 250], |_| ());
+    step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    // 690 in use are below all that is critical, but not with 250 more.
+    let away = || swapped(&started, 310, &[(300, 0), (250, 250)]);
+    assert_eq!(thaws(&mut state, 11..40, away), []);
+    let less = || swapped(&started, 400, &[(300, 0), (250, 250)]);
+    assert_eq!(thaws(&mut state, 40..50, less), [(40, started[1].attempt)]);
+}
+
+#[test]
+fn two_that_are_frozen_do_not_come_back_at_once() {
+    let (mut state, started, relief) =
+        freezing(&[300, 250, 100], |policy| policy.stages[3].stop = false);
+    step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    let full = || swapped(&started, 60, &[(300, 0), (250, 0), (100, 100)]);
+    let again = (11..30).find_map(|at| {
+        let relief = relief_in(&step(&mut state, full(), secs(at)));
+        relief.map(|(relief, _)| (relief, at))
+    });
+    let (relief, at) = again.unwrap();
+    step(&mut state, Event::Relieved { relief, done: true }, secs(at));
+    let calm = || swapped(&started, 400, &[(300, 0), (250, 250), (100, 100)]);
+    let thawed = thaws(&mut state, at + 1..at + 30, calm);
+    assert_eq!(
+        thawed.len(),
+        1,
+        "both together would be critical: {thawed:?}"
+    );
+    assert_eq!(thawed[0].1, started[1].attempt, "the oldest first");
+    let back = || swapped(&started, 310, &[(300, 0), (250, 0), (100, 100)]);
+    let thawed = thaws(&mut state, at + 30..at + 40, back);
+    assert_eq!(thawed, [(at + 30, started[2].attempt)]);
+}
+
+#[test]
+fn a_victim_is_not_chosen_while_memory_is_being_pushed_out_and_gives_back_only_what_it_has_there() {
+    let (mut state, started, relief) = freezing(&[300, 250], |_| ());
+    let half = || swapped(&started, 70, &[(300, 0), (400, 200)]);
+    for at in 11..15 {
+        let actions = step(&mut state, half(), secs(at));
+        assert_eq!(
+            stops(&actions),
+            [],
+            "at {at} s it is still being pushed out"
+        );
+    }
+    let actions = step(&mut state, Event::Relieved { relief, done: true }, secs(16));
+    assert_eq!(stops(&actions), [], "memory has to be looked at first");
+    let after: Vec<AttemptId> = (16..19)
+        .flat_map(|at| stops(&step(&mut state, half(), secs(at))))
+        .collect();
+    assert_eq!(
+        after,
+        [started[0].attempt],
+        "300 of its own, not 200 of 400"
+    );
+}
+
+#[test]
+fn whose_time_is_up_goes_on_at_any_level_and_the_other_stands_still_next() {
+    let (mut state, started, relief) =
+        freezing(&[300, 250], |policy| policy.stages[3].stop = false);
+    step(&mut state, Event::Relieved { relief, done: true }, secs(10));
+    let full = || swapped(&started, 60, &[(300, 0), (250, 250)]);
+    assert_eq!(thaws(&mut state, 11..70, full), []);
+    let actions = step(&mut state, full(), secs(70));
+    assert!(actions.contains(&Action::Thaw {
+        attempt: started[1].attempt
+    }));
+    let next: Vec<AttemptId> = (71..100)
+        .flat_map(|at| step(&mut state, full(), secs(at)))
+        .filter_map(|action| match action {
+            Action::Relieve { attempts, .. } => Some(attempts[0]),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(next, [started[0].attempt]);
+}
+
 #[test]
 fn with_swap_the_youngest_is_frozen_and_thawed_when_the_level_has_fallen() {
     let mut policy = policy();

@@ -82,7 +82,7 @@ impl Own {
 #[test]
 fn frozen_memory_goes_there_and_comes_back_as_it_was() {
     let _swap = Swap::of(900);
-    let args = ["--touch", "300M", "--hold", "2s", "--check"];
+    let args = ["--touch", "300M", "--hold", "10s", "--check"];
     let mut own = Own::running("swap", 400, 600, &args);
     own.until_it_has(300);
     assert_eq!(own.swap_max(), "0", "what runs gets none");

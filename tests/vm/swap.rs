@@ -200,6 +200,7 @@ fn policy(dir: &Path, rules: &Rules) {
 name: policy
 summary: the youngest is frozen
 reserves: []
+margin: 2
 hold: 2s
 grace: 2s
 poll: 500ms
@@ -250,11 +251,11 @@ fn hogs(options: &[&str], freeze_at_most: &'static str, hold: &str) -> Running {
     batch(options, &rules, &job)
 }
 
-/// 1080p, which costs libx264 some 300 MiB; a still picture, which costs an emulated processor little.
+/// 720p, which costs libx264 some 190 MiB; a still picture, which costs an emulated processor little.
 fn clip(path: &Path) {
     let made = std::process::Command::new("ffmpeg")
         .args(["-nostdin", "-v", "error", "-f", "lavfi", "-i"])
-        .args(["color=gray:s=1920x1080:r=25", "-frames:v"])
+        .args(["color=gray:s=1280x720:r=25", "-frames:v"])
         .arg(FRAMES.to_string())
         .args(["-c:v", "libx264", "-preset", "ultrafast"])
         .arg(path)
@@ -262,9 +263,10 @@ fn clip(path: &Path) {
     assert!(made.unwrap().success());
 }
 
-const FRAMES: u32 = 150;
+/// So many that an encode is not over before its turn to stand still is.
+const FRAMES: u32 = 300;
 
-/// The cgroups of the attempts, the oldest first, once each holds so many MiB.
+/// The cgroups of the attempts, the oldest first, once each holds so many MiB and grows no more.
 fn both(running: &Running, mib: u64) -> (PathBuf, PathBuf) {
     let anon = |dir: &PathBuf| {
         fs::read_to_string(dir.join("memory.stat"))
@@ -272,9 +274,15 @@ fn both(running: &Running, mib: u64) -> (PathBuf, PathBuf) {
             .and_then(|text| ffwarden::memory::value(&text, "anon"))
             .unwrap_or(0)
     };
+    let all = || running.attempts().iter().map(anon).collect::<Vec<_>>();
     running.until_running("two attempts to have their memory", || {
-        let attempts = running.attempts();
-        attempts.len() == 2 && attempts.iter().all(|dir| anon(dir) >= mib * MIB)
+        let before = all();
+        std::thread::sleep(Duration::from_secs(2));
+        let after = all();
+        let has_all = |(before, after): (&u64, &u64)| {
+            *after >= mib * MIB && after.abs_diff(*before) < 2 * MIB
+        };
+        before.len() == 2 && after.len() == 2 && before.iter().zip(&after).all(has_all)
     });
     let mut attempts = running.attempts();
     attempts.sort_by_key(|dir| {
@@ -334,16 +342,16 @@ fn the_youngest_encode_goes_there_and_comes_back_when_others_give_their_memory_b
         stop: true,
     };
     let running = batch(&[], &rules, &job);
-    let (oldest, youngest) = both(&running, 250);
-    let other = others_fill_to(74);
+    let (oldest, youngest) = both(&running, 130);
+    let other = others_fill_to(72);
     running.until_running("the youngest to be pushed out", || {
-        is_frozen(&youngest) && swap::held(&youngest) > 200 * MIB
+        is_frozen(&youngest) && swap::held(&youngest) > 110 * MIB
     });
     running.until_running("the level to fall", || {
         running.stderr().contains("critical -> normal")
     });
     // Its memory would bring the level back.
-    std::thread::sleep(Duration::from_secs(10));
+    std::thread::sleep(Duration::from_secs(5));
     assert!(is_frozen(&youngest) && !is_frozen(&oldest));
     assert_eq!(swap::held(&oldest), 0);
     drop(other);

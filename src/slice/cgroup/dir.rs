@@ -334,6 +334,22 @@ mod tests {
     }
 
     #[test]
+    fn only_what_stands_still_is_pushed_out_and_not_for_ever() {
+        let asked = |frozen: &str| {
+            let dir = cgroup(&[
+                ("memory.current", "70000000\n"),
+                ("memory.reclaim", ""),
+                ("cgroup.freeze", frozen),
+            ]);
+            // Nothing goes from files.
+            assert_eq!(push_out(dir.path(), Duration::from_secs(600)).unwrap(), 0);
+            fs::read_to_string(dir.path().join("memory.reclaim")).unwrap()
+        };
+        assert_eq!(asked("0\n"), "");
+        assert_eq!(asked("1\n"), "16777216 swappiness=200");
+    }
+
+    #[test]
     fn what_does_not_freeze_in_time_goes_on() {
         let dir = cgroup(&[
             ("cgroup.freeze", "0"),

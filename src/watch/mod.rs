@@ -3,7 +3,7 @@
 //! - [`find`]: which processes are meant
 //! - [`target`]: one of them with its descendants, and what can be done to it
 //! - [`place`]: a cgroup of its own, or none
-//! - [`adopt`]: how the core is told of attempts that it did not start
+//! - [`adopt`]: what the core is told of them
 //! - [`relief`]: what can be done at once, for all of ffwarden's slices
 //! - [`command`]: a policy's relief command
 //! - [`run`]: the loop

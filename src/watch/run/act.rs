@@ -3,11 +3,11 @@
 use std::io;
 
 use super::Watcher;
+use crate::child::relief_command;
 use crate::config::policy::{ReliefKind, Say};
 use crate::config::size::format_bytes;
 use crate::core::{Action, AttemptId, Decision, Event, step};
 use crate::memory::proc::since_boot;
-use crate::watch::command;
 use crate::watch::show::{Format, Happened, json, time};
 use crate::watch::target::Target;
 
@@ -93,7 +93,7 @@ impl Watcher<'_> {
                 let Some(argv) = self.policy.relief.command.clone() else {
                     return Ok(false);
                 };
-                let ran = command::run(&argv, self.policy.relief.timeout);
+                let ran = relief_command::run(&argv, self.policy.relief.timeout);
                 match &ran {
                     Ok(()) => self.happened("relief", None, "the relief command was run")?,
                     Err(error) => log::warn!("{error}"),

@@ -139,9 +139,14 @@ fn remove(home: &Path, stem: &str, names: &[String], now: SystemTime) -> io::Res
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
+
+    use nix::fcntl::AT_FDCWD;
+    use nix::sys::stat::{UtimensatFlags::NoFollowSymlink, utimensat};
+    use nix::sys::time::TimeSpec;
+
+    use super::*;
 
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -249,11 +254,12 @@ mod tests {
         fs::create_dir(home.path(&format!("{}.journal", stem_of(1)))).unwrap();
         home.age(&format!("{}.journal", stem_of(1)), 400);
         home.file("elsewhere", 400);
-        symlink(
-            home.path("elsewhere"),
-            home.path(&format!("{}.journal", stem_of(2))),
-        )
-        .unwrap();
+        for kind in ["journal", "spool"] {
+            let link = home.path(&format!("{}.{kind}", stem_of(2)));
+            symlink(home.path("elsewhere"), &link).unwrap();
+            let long_ago = TimeSpec::new(1, 0);
+            utimensat(AT_FDCWD, &link, &long_ago, &long_ago, NoFollowSymlink).unwrap();
+        }
         let before = home.names();
         home.prune();
         assert_eq!(home.names(), before);

@@ -115,6 +115,15 @@ pub fn all() -> Vec<i32> {
         .collect()
 }
 
+/// Whether a number of `/proc` is that of a process, and not of a thread of one.
+pub fn is_process(pid: i32) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
+    let of_process = text.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    of_process.and_then(|text| text.trim().parse().ok()) == Some(pid)
+}
+
 /// The value of a variable in the environment that a process was started with; none when it has none, or is
 /// another user's.
 pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
@@ -166,6 +175,11 @@ mod tests {
         );
         assert!(io_bytes(own).is_some());
         assert!(all().contains(&own));
+        assert!(is_process(own) && !is_process(0));
+        // Tests run in threads of this process.
+        let thread = nix::unistd::gettid().as_raw();
+        assert_ne!(thread, own);
+        assert!(!is_process(thread));
     }
 
     #[test]

@@ -112,7 +112,7 @@ pub trait Slice: fmt::Debug {
     fn polled(&mut self, wake: Wake, revents: PollFlags) -> bool;
     /// Signs of life of all that is in the slice.
     fn activity(&self) -> Usage;
-    /// Memory and CPU time of all that is in the slice, now.
+    /// CPU time of all that is in the slice, now, and memory as [`Slice::look`] saw it last.
     fn usage(&mut self) -> Usage;
     /// Stops every process in the slice where it stands, or lets them go on. Returns when it has taken effect (13 to
     /// 31 ms were measured), or after a second. What is frozen keeps its memory; it takes SIGKILL, but a SIGTERM that

@@ -97,7 +97,10 @@ impl Slice for RlimitSlice {
     }
 
     fn usage(&mut self) -> Usage {
-        self.tree.usage()
+        Usage {
+            cpu: self.tree.cpu(),
+            ..self.last
+        }
     }
 
     fn freeze(&self, frozen: bool) -> Result<(), SliceError> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::COOKIE;
 use super::births::{Birth, Births, Since};
-use crate::memory::proc;
+use crate::memory::proc::{self, Newest};
 
 /// For so long what one tree has read is fresh enough for the next: less than the least time between two looks.
 const ROUND: Duration = Duration::from_millis(2);
@@ -34,6 +34,7 @@ struct Table {
     listed: bool,
     /// The newest PID, and when it was read.
     news: Option<(Option<u64>, Instant)>,
+    newest_file: Newest,
     /// Who was started lately.
     births: Births,
     /// The newest PID when the rest was read.
@@ -62,6 +63,7 @@ impl Kin {
             me: nix::unistd::getpid().as_raw(),
             listed: proc::lists_children(),
             news: None,
+            newest_file: Newest::default(),
             births: Births::default(),
             newest: None,
             read: None,
@@ -89,7 +91,7 @@ impl Kin {
         match table.news {
             Some((newest, at)) if at.elapsed() < ROUND => newest,
             _ => {
-                let newest = proc::newest();
+                let newest = table.newest_file.read();
                 table.news = Some((newest, Instant::now()));
                 newest
             }

@@ -236,6 +236,14 @@ impl Tree {
     /// Memory, processes, and CPU time of what is alive and of what it has waited for.
     pub fn usage(&self) -> Usage {
         let usage = self.memory();
+        Usage {
+            cpu: self.cpu(),
+            ..usage
+        }
+    }
+
+    /// CPU time of those members that are known and alive, and of what they have waited for.
+    pub fn cpu(&self) -> Duration {
         let members = &self.known.borrow().members;
         let ticks = members
             .iter()
@@ -243,10 +251,7 @@ impl Tree {
             .filter(|(member, stat)| stat.start == member.start)
             .map(|(_, stat)| stat.cpu_ticks)
             .sum();
-        Usage {
-            cpu: proc::ticks(ticks),
-            ..usage
-        }
+        proc::ticks(ticks)
     }
 
     /// What the tree has read, written and computed: its signs of life. Costs more than [`Tree::usage`].

@@ -18,7 +18,7 @@ use crate::job::outputs::Outputs;
 use crate::job::watch::{
     GONE_WITHIN, GRACE, Heartbeat, IoHeartbeat, LEFTOVER_GRACE, ask_to_end, cause,
 };
-use crate::slice::Slice;
+use crate::slice::{Slice, Wake};
 use crate::sys::{Reaped, WaitStatus};
 
 /// From the start to the first look: nothing fills memory sooner than it takes to exec.
@@ -31,6 +31,8 @@ const GROWTH: u64 = 1 << 20;
 const DEAF: Duration = Duration::from_millis(50);
 /// Between two looks whether what a child left behind has ended: at first, and at most.
 const EMPTY_LOOKS: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
+/// The same where the kernel tells.
+const EMPTY_TOLD: Duration = Duration::from_millis(500);
 
 /// An attempt, its child running or just ended.
 pub struct Attempt {
@@ -193,9 +195,24 @@ impl Attempt {
         self.look_at = (now + pause, pause);
     }
 
+    /// What its slice may wake us for now.
+    pub fn wakes(&self, now: Instant) -> &'static [Wake] {
+        match self.phase {
+            Phase::Running | Phase::Stopping(_) if now >= self.deaf_until => {
+                &[Wake::Limit, Wake::Pressure]
+            }
+            Phase::Leaving(_) => &[Wake::Empty],
+            _ => &[],
+        }
+    }
+
     /// Its slice has woken us: looks at once, and then not again for a moment. A child that fills its slice with file
     /// cache runs into its limit a hundred times a second.
     pub fn woken(&mut self, now: Instant) {
+        if let Phase::Leaving(leaving) = &mut self.phase {
+            leaving.look_at = now;
+            return;
+        }
         self.look(now);
         self.deaf_until = now + DEAF;
         self.look_at.0 = self.look_at.0.min(self.deaf_until);
@@ -341,7 +358,10 @@ impl Attempt {
             kill_from,
             give_up: now + LEFTOVER_GRACE + GONE_WITHIN,
             look_at: now,
-            pause: EMPTY_LOOKS.0,
+            pause: match self.slice.wake(Wake::Empty) {
+                Some(_) => EMPTY_TOLD,
+                None => EMPTY_LOOKS.0,
+            },
         });
         self.leave(now)
     }
@@ -355,11 +375,15 @@ impl Attempt {
         }
         let empty = self.slice.is_empty();
         if !empty && now < leaving.give_up {
+            leaving.look_at = now + leaving.pause;
             if now >= leaving.kill_from {
                 self.slice.kill();
+            } else {
+                leaving.look_at = leaving.look_at.min(leaving.kill_from);
             }
-            leaving.look_at = now + leaving.pause;
-            leaving.pause = (leaving.pause * 2).min(EMPTY_LOOKS.1);
+            if self.slice.wake(Wake::Empty).is_none() {
+                leaving.pause = (leaving.pause * 2).min(EMPTY_LOOKS.1);
+            }
             return false;
         }
         let rss = leaving.ended.reaped.max_rss_bytes;

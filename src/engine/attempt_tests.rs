@@ -1,8 +1,9 @@
 use std::cell::RefCell;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
+use nix::poll::PollFlags;
 use nix::unistd::Pid;
 
 use super::*;
@@ -57,8 +58,12 @@ impl Slice for Fake {
         self.0.borrow().pause
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
+    fn wake(&self, _wake: Wake) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    fn polled(&mut self, _wake: Wake, _revents: PollFlags) -> bool {
+        false
     }
 
     fn activity(&self) -> Usage {
@@ -92,7 +97,7 @@ impl Slice for Fake {
         self.note("kill");
     }
 
-    fn is_empty(&self) -> bool {
+    fn is_empty(&mut self) -> bool {
         !self.0.borrow().alive
     }
 
@@ -106,6 +111,10 @@ impl Slice for Fake {
 
     fn peak_needs_bytes(&self) -> u64 {
         self.0.borrow().peak
+    }
+
+    fn let_go(&mut self) -> Option<OwnedFd> {
+        None
     }
 
     fn remove(&mut self) -> Result<(), SliceError> {
@@ -288,6 +297,24 @@ fn a_slice_that_wakes_us_all_the_time_is_looked_at_now_and_then() {
     attempt.woken(begun);
     assert_eq!(attempt.deaf_until, begun + DEAF);
     assert_eq!(attempt.next_deadline(), Some(begun + DEAF));
+}
+
+#[test]
+fn a_slice_wakes_us_for_what_matters_now() {
+    let begun = Instant::now();
+    let (mut attempt, slice) = attempt(begun);
+    let alive = [Wake::Limit, Wake::Pressure];
+    assert_eq!(attempt.wakes(begun), alive);
+    attempt.woken(begun);
+    assert_eq!(attempt.wakes(begun), []);
+    assert_eq!(attempt.wakes(begun + DEAF), alive);
+    slice.0.borrow_mut().alive = true;
+    assert!(!attempt.reaped(reaped(WaitStatus::Exited(0)), false, begun));
+    assert_eq!(attempt.wakes(begun), [Wake::Empty]);
+    slice.0.borrow_mut().alive = false;
+    attempt.woken(begun);
+    assert!(attempt.go_on(begun), "no look has to be waited for");
+    assert_eq!(attempt.wakes(begun), []);
 }
 
 #[test]

@@ -54,12 +54,11 @@ impl Engine<'_> {
         let Some(outputs) = attempt.outputs.take() else {
             return;
         };
-        if attempt.dir.is_some() {
-            attempt.slice.let_go();
-        }
+        let close = attempt.slice.let_go();
         self.settlers.clear(Leavings {
             attempt: id,
             cgroup: attempt.dir.clone(),
+            close,
             outputs,
             keep,
         });

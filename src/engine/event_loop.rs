@@ -26,10 +26,14 @@ use crate::job::JobError;
 use crate::job::guard::GuardLink;
 use crate::memory::sample::Sampler;
 use crate::report::record::Recorder;
+use crate::slice::Wake;
 use crate::slice::detect::Container;
 
 /// Open files that are enough for some thousand children; each takes about eight.
 const OPEN_FILES: u64 = 65_536;
+
+/// What slices have to tell is no reason to measure all of them again sooner than this.
+const FRESH: Duration = Duration::from_millis(50);
 
 /// Everything the loop holds.
 pub(super) struct Engine<'a> {
@@ -60,6 +64,8 @@ pub(super) struct Engine<'a> {
     record: Option<Recorder>,
     /// Swap that a slice may use, bytes.
     pub swap_bytes: u64,
+    /// The policy has a level for a slice that comes near its limit.
+    by_slice: bool,
     /// The soft limit of open files before we raised ours.
     pub open_files: Option<u64>,
 }
@@ -71,6 +77,8 @@ pub(super) struct Times {
     pub wake: Option<Duration>,
     /// The core wants memory to be looked at.
     pub measure: bool,
+    /// When it was looked at last.
+    measured: Instant,
     show_every: Option<Duration>,
     show_at: Instant,
 }
@@ -112,6 +120,7 @@ impl<'a> Engine<'a> {
             desk: Desk::new(planner, &policy, &settings),
             reliefs: Reliefs::new(policy.relief.clone(), open_files),
             swap_bytes: swap(&policy, &settings),
+            by_slice: by_slice(&policy),
             core: State::new(policy, settings),
             tasks,
             observer,
@@ -130,6 +139,7 @@ impl<'a> Engine<'a> {
                 start,
                 wake: None,
                 measure: false,
+                measured: start,
                 show_every,
                 show_at: start,
             },
@@ -184,7 +194,9 @@ impl<'a> Engine<'a> {
     }
 
     fn measure(&mut self) -> Result<(), JobError> {
-        let sample = sources::sample(&mut self.sampler, &mut self.attempts, Instant::now())?;
+        let now = Instant::now();
+        let sample = sources::sample(&mut self.sampler, &mut self.attempts, now)?;
+        self.times.measured = now;
         self.kills.look();
         self.memory = (sample.total_bytes, sample.available_bytes);
         self.events.push_back(Event::Measured(sample));
@@ -224,11 +236,12 @@ impl<'a> Engine<'a> {
         let slices_from = fds.len();
         let mut woken_by = Vec::new();
         let now = Instant::now();
-        let listens = |one: &Attempt| one.is_alive() && now >= one.deaf_until;
-        for (id, attempt) in self.attempts.iter().filter(|(_, one)| listens(one)) {
-            if let Some(fd) = attempt.slice.wake() {
-                fds.push(PollFd::new(fd, PollFlags::POLLPRI));
-                woken_by.push(*id);
+        for (id, attempt) in &self.attempts {
+            for wake in attempt.wakes(now) {
+                if let Some(fd) = attempt.slice.wake(*wake) {
+                    fds.push(PollFd::new(fd, PollFlags::POLLPRI));
+                    woken_by.push((*id, *wake));
+                }
             }
         }
         // Rounded up: a wait of 0.3 ms must not become a busy loop of 0 ms.
@@ -244,8 +257,9 @@ impl<'a> Engine<'a> {
         let ready = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
         let guard_lost = guard.is_some_and(|index| ready(&fds[index]));
         let of_slices = fds[slices_from..].iter().zip(woken_by);
-        let woken: Vec<AttemptId> = of_slices
-            .filter_map(|(fd, id)| ready(fd).then_some(id))
+        let woken: Vec<_> = of_slices
+            .filter(|(fd, _)| ready(fd))
+            .filter_map(|(fd, (id, wake))| Some((id, wake, fd.revents()?)))
             .collect();
         let of_triggers = fds[triggers_from..].iter().zip(places);
         let said: Vec<(usize, PollFlags)> = of_triggers
@@ -256,14 +270,25 @@ impl<'a> Engine<'a> {
             .into_iter()
             .filter_map(|(place, revents)| self.triggers.polled(place, revents));
         self.events.extend(fired);
-        let now = Instant::now();
-        for id in woken {
-            if let Some(attempt) = self.attempts.get_mut(&id) {
-                attempt.woken(now);
-            }
-        }
+        self.woken(woken);
         if guard_lost {
             self.guard_lost();
+        }
+    }
+
+    /// Looks at the slices that have something to tell. How near they are to their limits concerns the core where its
+    /// policy has a level for that.
+    fn woken(&mut self, woken: Vec<(AttemptId, Wake, PollFlags)>) {
+        let now = Instant::now();
+        for (id, wake, revents) in woken {
+            let Some(attempt) = self.attempts.get_mut(&id) else {
+                continue;
+            };
+            if attempt.slice.polled(wake, revents) {
+                attempt.woken(now);
+                let fresh = now < self.times.measured + FRESH;
+                self.times.measure |= wake != Wake::Empty && self.by_slice && !fresh;
+            }
         }
     }
 
@@ -334,6 +359,11 @@ fn swap(policy: &Policy, settings: &Settings) -> u64 {
         .iter()
         .any(|stage| stage.relief.contains(&ReliefKind::Freeze));
     if freezes { settings.swap_bytes } else { 0 }
+}
+
+fn by_slice(policy: &Policy) -> bool {
+    let mut stages = policy.stages.iter();
+    stages.any(|stage| stage.enter.slice.is_some())
 }
 
 /// Raises our soft limit of open files, and gives what it was.

@@ -2,6 +2,7 @@
 //! which are verified by ffprobe and synced to the disk.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,8 @@ pub struct Leavings {
     pub attempt: AttemptId,
     /// Its cgroup, where it had one.
     pub cgroup: Option<PathBuf>,
+    /// To be closed; it may take the kernel a while.
+    pub close: Option<OwnedFd>,
     /// Its outputs.
     pub outputs: Outputs,
     /// They are to be put in place, and not thrown away.
@@ -86,9 +89,11 @@ fn settle(leavings: Leavings) -> Settled {
     let Leavings {
         attempt,
         cgroup,
+        close,
         mut outputs,
         keep,
     } = leavings;
+    drop(close);
     #[cfg(target_os = "linux")]
     if let Some(dir) = cgroup
         && let Err(error) = crate::slice::cgroup::remove(&dir)

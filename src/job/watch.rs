@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::guard::GuardLink;
 use crate::child::{Launch, Process, Received, Sender, Signals};
 use crate::core::outcome::Cause;
-use crate::slice::{Breach, Slice, SliceError};
+use crate::slice::{Breach, Slice, SliceError, Wake};
 use crate::sys::{self, Reaped, WaitStatus};
 
 /// From SIGTERM to SIGKILL when we stop a child. FFmpeg needs a moment to write its trailer.
@@ -24,6 +24,10 @@ pub const SAME_SIGNAL: Duration = Duration::from_millis(200);
 
 /// From the start to the first look: nothing fills memory sooner than it takes to exec.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
+/// Between two looks whether what a child left behind has ended, milliseconds.
+const EMPTY_LOOK: u8 = 2;
+/// The same where the kernel tells.
+const EMPTY_TOLD: u8 = 100;
 
 /// Something that shows whether a child gets on.
 pub trait Heartbeat {
@@ -155,8 +159,14 @@ impl Running<'_> {
             PollFd::new(self.watch.signals.fd(), PollFlags::POLLIN),
             PollFd::new(self.watch.guard.fd(), PollFlags::empty()),
         ];
-        let wake = self.watch.slice.wake();
-        fds.extend(wake.map(|fd| PollFd::new(fd, PollFlags::POLLPRI)));
+        let slice_from = fds.len();
+        let mut wakes = Vec::new();
+        for wake in [Wake::Limit, Wake::Pressure] {
+            if let Some(fd) = self.watch.slice.wake(wake) {
+                fds.push(PollFd::new(fd, PollFlags::POLLPRI));
+                wakes.push(wake);
+            }
+        }
         if let Some(fd) = self
             .watch
             .stall
@@ -174,10 +184,16 @@ impl Running<'_> {
             log::warn!("poll: {errno}");
         }
         let guard_lost = fds[1].any().unwrap_or(false);
-        let woken = wake.is_some() && fds[2].any().unwrap_or(false);
+        let of_slice = fds[slice_from..].iter().zip(wakes);
+        let said: Vec<_> = of_slice
+            .filter_map(|(fd, wake)| Some((wake, fd.revents()?)))
+            .filter(|(_, revents)| !revents.is_empty())
+            .collect();
         drop(fds);
-        if woken {
-            self.look_at = Instant::now();
+        for (wake, revents) in said {
+            if self.watch.slice.polled(wake, revents) {
+                self.look_at = Instant::now();
+            }
         }
         if guard_lost && self.stop.is_none() {
             self.stop_now(Cause::Leaving);
@@ -347,14 +363,17 @@ impl Running<'_> {
         }
     }
 
-    fn wait_until_empty(&self, within: Duration) {
+    fn wait_until_empty(&mut self, within: Duration) {
         let deadline = Instant::now() + within;
         while Instant::now() < deadline {
             self.reap();
             if self.watch.slice.is_empty() {
                 return;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            let _looked_at_next = match self.watch.slice.wake(Wake::Empty) {
+                Some(fd) => poll(&mut [PollFd::new(fd, PollFlags::POLLPRI)], EMPTY_TOLD),
+                None => poll(&mut [], EMPTY_LOOK),
+            };
         }
     }
 }

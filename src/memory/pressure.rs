@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -161,6 +161,12 @@ impl PressureTrigger {
         } else {
             Fired::No
         }
+    }
+}
+
+impl From<PressureTrigger> for OwnedFd {
+    fn from(trigger: PressureTrigger) -> OwnedFd {
+        trigger.file.into()
     }
 }
 

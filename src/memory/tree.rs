@@ -7,6 +7,8 @@
 //! belongs to no attempt, and ends with the supervisor.
 
 #[cfg(target_os = "linux")]
+mod births;
+#[cfg(target_os = "linux")]
 mod kin;
 #[cfg(target_os = "linux")]
 mod linux;

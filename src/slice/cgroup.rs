@@ -8,10 +8,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 use rustix::fs::{Mode, OFlags};
 
-use super::{Breach, Containment, Limits, Slice, SliceError, whole_pages};
+use super::{Breach, Containment, Limits, Slice, SliceError, Wake, whole_pages};
 use crate::child::{self, Launch, Placement, Process};
 use crate::core::poll;
 use crate::memory::kept::Kept;
@@ -30,12 +31,17 @@ pub struct CgroupSlice {
     dir: PathBuf,
     fd: OwnedFd,
     containment: Containment,
+    /// `memory.events`.
     events: Kept,
+    /// `cgroup.events`.
+    population: Kept,
     stat: Kept,
     /// Only where it may have swap.
     swap: Option<Kept>,
     cpu: Option<Kept>,
     crawl: Crawl,
+    /// At the last look, bytes.
+    needs: u64,
     peak_needs: u64,
     made: Instant,
     removed: bool,
@@ -96,10 +102,12 @@ impl CgroupSlice {
             fd,
             containment,
             events: open("memory.events")?,
+            population: open("cgroup.events")?,
             stat: open("memory.stat")?,
             swap: open("memory.swap.current").ok().filter(|_| has_swap),
             cpu: open("cpu.stat").ok(),
             crawl: Crawl::new(memory_bytes),
+            needs: 0,
             peak_needs: 0,
             made: Instant::now(),
             removed: false,
@@ -119,7 +127,7 @@ impl CgroupSlice {
     }
 
     /// What it holds that cannot be reclaimed, swap included, bytes.
-    fn needs(&mut self) -> u64 {
+    fn read_needs(&mut self) -> u64 {
         let needs = self.stat.read().map_or(0, memory::needs_from_stat);
         let swap = self
             .swap
@@ -153,9 +161,9 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let needs = self.needs();
-        self.peak_needs = self.peak_needs.max(needs);
-        let near = self.crawl.is_near(needs);
+        self.needs = self.read_needs();
+        self.peak_needs = self.peak_needs.max(self.needs);
+        let near = self.crawl.is_near(self.needs);
         self.verdict()
             .or_else(|| (near && self.crawls()).then_some(Breach::Crawl))
     }
@@ -164,8 +172,19 @@ impl Slice for CgroupSlice {
         poll::next_sample(self.made.elapsed())
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.events.as_fd())
+    fn wake(&self, wake: Wake) -> Option<BorrowedFd<'_>> {
+        match wake {
+            Wake::Limit => Some(self.events.as_fd()),
+            Wake::Pressure => self.crawl.wake(),
+            Wake::Empty => Some(self.population.as_fd()),
+        }
+    }
+
+    fn polled(&mut self, wake: Wake, revents: PollFlags) -> bool {
+        match wake {
+            Wake::Pressure => self.crawl.polled(revents),
+            Wake::Limit | Wake::Empty => !revents.is_empty(),
+        }
     }
 
     fn activity(&self) -> Usage {
@@ -181,7 +200,7 @@ impl Slice for CgroupSlice {
         let micros = |text: &str| value(text, "usage_usec");
         let cpu = self.cpu.as_mut().and_then(|cpu| micros(cpu.read().ok()?));
         Usage {
-            needs_bytes: self.needs(),
+            needs_bytes: self.needs,
             cpu: Duration::from_micros(cpu.unwrap_or(0)),
             ..Usage::default()
         }
@@ -203,8 +222,8 @@ impl Slice for CgroupSlice {
         kill(&self.dir);
     }
 
-    fn is_empty(&self) -> bool {
-        is_empty(&self.dir)
+    fn is_empty(&mut self) -> bool {
+        self.population.read().map_or(true, dir::says_empty)
     }
 
     /// `oom_kill` alone: an ancestor or the machine was full. With `oom`: our own limit (counted where the limit is).
@@ -236,8 +255,9 @@ impl Slice for CgroupSlice {
         remove(&self.dir)
     }
 
-    fn let_go(&mut self) {
+    fn let_go(&mut self) -> Option<OwnedFd> {
         self.removed = true;
+        self.crawl.let_go()
     }
 }
 

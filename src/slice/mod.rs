@@ -7,10 +7,11 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 
 use crate::child::{Launch, Process};
@@ -78,6 +79,17 @@ pub enum Breach {
     MachineFull,
 }
 
+/// What the kernel can wake us for, instead of our looking again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// The child has run into its limit, or was killed for memory.
+    Limit,
+    /// The child needs nearly all of its limit, and loses time waiting for memory there.
+    Pressure,
+    /// Nothing may be alive in the slice any more.
+    Empty,
+}
+
 /// The container of one attempt.
 pub trait Slice: fmt::Debug {
     /// Which kind it is.
@@ -93,11 +105,14 @@ pub trait Slice: fmt::Debug {
     fn look(&mut self) -> Option<Breach>;
     /// How long the next look may wait.
     fn next_look(&self) -> Duration;
-    /// A descriptor that becomes readable (`POLLPRI`) when there is a reason to look at once.
-    fn wake(&self) -> Option<BorrowedFd<'_>>;
+    /// A descriptor that has `POLLPRI` when there is a reason to look at once; none where, or while, there is none.
+    fn wake(&self, wake: Wake) -> Option<BorrowedFd<'_>>;
+    /// What a poll for `POLLPRI` said of such a descriptor: whether there is a reason to look. To be told each time,
+    /// for a descriptor that has become useless would be ready for ever.
+    fn polled(&mut self, wake: Wake, revents: PollFlags) -> bool;
     /// Signs of life of all that is in the slice.
     fn activity(&self) -> Usage;
-    /// Memory and CPU time of all that is in the slice, now.
+    /// CPU time of all that is in the slice, now, and memory as [`Slice::look`] saw it last.
     fn usage(&mut self) -> Usage;
     /// Stops every process in the slice where it stands, or lets them go on. Returns when it has taken effect (13 to
     /// 31 ms were measured), or after a second. What is frozen keeps its memory; it takes SIGKILL, but a SIGTERM that
@@ -118,7 +133,7 @@ pub trait Slice: fmt::Debug {
     /// Kills all that is in the slice.
     fn kill(&self);
     /// Whether nothing is alive in it.
-    fn is_empty(&self) -> bool;
+    fn is_empty(&mut self) -> bool;
     /// Why a process in the slice was killed, as far as the kernel's counters tell.
     fn verdict(&mut self) -> Option<Breach>;
     /// The most memory it used, bytes; `max_rss_bytes` is what wait4 said of the child.
@@ -130,8 +145,8 @@ pub trait Slice: fmt::Debug {
     /// # Errors
     /// When the directory could not be removed in a second.
     fn remove(&mut self) -> Result<(), SliceError>;
-    /// Somebody else removes it.
-    fn let_go(&mut self) {}
+    /// Somebody else removes it, and closes this descriptor where there is one: it may take the kernel a while.
+    fn let_go(&mut self) -> Option<OwnedFd>;
 }
 
 /// What went wrong with a slice.

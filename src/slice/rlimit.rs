@@ -4,13 +4,14 @@
 //! RLIMIT_AS is not used on Linux: FFmpeg's virtual size is 2 to 7.5 times its peak.
 
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 
-use super::{Breach, Containment, Limits, Slice, SliceError};
+use super::{Breach, Containment, Limits, Slice, SliceError, Wake};
 use crate::child::{self, Launch, Placement, Process};
 use crate::core::poll;
 use crate::memory::Usage;
@@ -83,8 +84,12 @@ impl Slice for RlimitSlice {
         poll::next_look(self.last.needs_bytes, self.limits.memory_bytes)
     }
 
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
+    fn wake(&self, _wake: Wake) -> Option<BorrowedFd<'_>> {
         None
+    }
+
+    fn polled(&mut self, _wake: Wake, _revents: PollFlags) -> bool {
+        false
     }
 
     fn activity(&self) -> Usage {
@@ -92,7 +97,10 @@ impl Slice for RlimitSlice {
     }
 
     fn usage(&mut self) -> Usage {
-        self.tree.usage()
+        Usage {
+            cpu: self.tree.cpu(),
+            ..self.last
+        }
     }
 
     fn freeze(&self, frozen: bool) -> Result<(), SliceError> {
@@ -111,7 +119,7 @@ impl Slice for RlimitSlice {
         self.tree.kill();
     }
 
-    fn is_empty(&self) -> bool {
+    fn is_empty(&mut self) -> bool {
         self.tree.is_empty()
     }
 
@@ -129,5 +137,9 @@ impl Slice for RlimitSlice {
 
     fn remove(&mut self) -> Result<(), SliceError> {
         Ok(())
+    }
+
+    fn let_go(&mut self) -> Option<OwnedFd> {
+        None
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ffwarden::child::{Launch, Process, find_program};
 use ffwarden::memory::pressure::{Fired, Pressure, PressureTrigger};
 use ffwarden::slice::cgroup::CgroupSlice;
-use ffwarden::slice::{Breach, Containment, Limits, Slice};
+use ffwarden::slice::{Breach, Containment, Limits, Slice, Wake};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::waitpid;
 
@@ -46,6 +46,19 @@ impl Own {
         }
     }
 
+    /// Waits for the kernel to wake us; whether it did, and had a reason.
+    fn woken(&mut self, wake: Wake, within: Duration) -> bool {
+        let timeout = PollTimeout::try_from(within).unwrap();
+        let fd = self.slice.wake(wake);
+        let mut fds: Vec<_> = fd
+            .map(|fd| PollFd::new(fd, PollFlags::POLLPRI))
+            .into_iter()
+            .collect();
+        poll(&mut fds, timeout).unwrap();
+        let revents = fds.first().and_then(|fd| fd.revents());
+        revents.is_some_and(|revents| self.slice.polled(wake, revents))
+    }
+
     fn stat(&self, key: &str) -> u64 {
         kernel::keyed(&self.dir.join("memory.stat"))[key]
     }
@@ -73,8 +86,10 @@ fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
     own.until("it computes", |own| !own.slice.usage().cpu.is_zero());
     own.slice.freeze(true).unwrap();
     assert_eq!(kernel::keyed(&own.dir.join("cgroup.events"))["frozen"], 1);
+    own.slice.look();
     let before = own.slice.usage();
     std::thread::sleep(Duration::from_secs(1));
+    own.slice.look();
     let after = own.slice.usage();
     // To freeze takes a moment of its own; a loop that goes on would take the whole second.
     let used = after.cpu - before.cpu;
@@ -83,6 +98,25 @@ fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
     own.slice.freeze(false).unwrap();
     own.until("it goes on", |own| own.slice.usage().cpu > after.cpu);
     own.slice.freeze(true).unwrap();
+    own.end();
+}
+
+#[test]
+fn that_becomes_empty_says_so() {
+    let mut own = Own::running("empty", 256, &["sh", "-c", "sleep 600 & exec sleep 600"]);
+    own.until("both are there", |own| {
+        kernel::value(&own.dir, "pids.current") == "2"
+    });
+    assert!(!own.slice.is_empty());
+    assert!(!own.woken(Wake::Empty, Duration::from_millis(200)));
+    own.process.signal(nix::sys::signal::Signal::SIGKILL);
+    assert!(
+        !own.woken(Wake::Empty, Duration::from_millis(200)),
+        "one is left"
+    );
+    own.slice.kill();
+    assert!(own.woken(Wake::Empty, Duration::from_secs(60)));
+    assert!(own.slice.is_empty());
     own.end();
 }
 
@@ -169,6 +203,11 @@ fn whose_child_crawls_at_its_limit_is_found_out() {
         hog_text()
     );
     let mut own = Own::running("crawl", 256, &["sh", "-c", &script]);
+    assert!(
+        own.slice.wake(Wake::Pressure).is_none(),
+        "far from its limit"
+    );
+    let mut wakes = 0;
     let deadline = Instant::now() + Duration::from_secs(400);
     let breach = loop {
         if let Some(breach) = own.slice.look() {
@@ -181,9 +220,12 @@ fn whose_child_crawls_at_its_limit_is_found_out() {
             own.stat("anon"),
             events()
         );
-        std::thread::sleep(own.slice.next_look());
+        let pause = own.slice.next_look();
+        wakes += u32::from(own.woken(Wake::Pressure, pause));
     };
     assert_eq!(breach, Breach::Crawl);
+    // Once in two seconds at most, and it crawled for ten at least.
+    assert!(wakes >= 3, "{wakes}");
     assert_eq!(kernel::keyed(&own.dir.join("memory.events"))["oom_kill"], 0);
     assert!(!own.slice.is_empty(), "the kernel would have let it go on");
     own.end();

@@ -1,12 +1,24 @@
-//! Feeds `core::thrash` with a cgroup's counters, once the child needs nearly all of its limit.
+//! Feeds `core::thrash` with a cgroup's counters, once the child needs nearly all of its limit; from then on the
+//! kernel wakes us when the child loses time waiting for memory.
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::poll::PollFlags;
+
+use crate::config::policy::Trigger;
 use crate::core::thrash::{self, Look, Thrash};
 use crate::memory::kept::Kept;
-use crate::memory::pressure::Pressure;
+use crate::memory::pressure::{Fired, Pressure, PressureTrigger};
 use crate::memory::{needs_from_stat, value};
+
+/// Half of what is crawling in the long run, and a window that the kernel takes from anybody.
+const TRIGGER: Trigger = Trigger {
+    full: true,
+    stall: Duration::from_millis(200),
+    window: Duration::from_secs(2),
+};
 
 /// What is known of one cgroup's crawling.
 #[derive(Debug)]
@@ -25,6 +37,8 @@ enum Files {
     Open {
         pressure: Pressure,
         held: Kept,
+        /// None where the kernel gives none: then it is looked at now and then.
+        trigger: Option<PressureTrigger>,
     },
     /// No PSI here.
     Missing,
@@ -56,20 +70,48 @@ impl Crawl {
         self.found
     }
 
+    /// What wakes us when the child loses time, once it needs nearly all of its limit.
+    pub(super) fn wake(&self) -> Option<BorrowedFd<'_>> {
+        match &self.files {
+            Files::Open { trigger, .. } => trigger.as_ref().map(AsFd::as_fd),
+            Files::NotYet | Files::Missing => None,
+        }
+    }
+
+    /// What a poll said of it: whether the child has lost time.
+    pub(super) fn polled(&mut self, revents: PollFlags) -> bool {
+        let fired = PressureTrigger::fired(revents);
+        if fired == Fired::Gone {
+            drop(self.let_go());
+        }
+        fired == Fired::Yes
+    }
+
+    /// Gives up what wakes us. Closing it takes the kernel a while.
+    pub(super) fn let_go(&mut self) -> Option<OwnedFd> {
+        match &mut self.files {
+            Files::Open { trigger, .. } => trigger.take().map(OwnedFd::from),
+            Files::NotYet | Files::Missing => None,
+        }
+    }
+
     fn measure(&mut self, dir: &Path, stat: &str, events: &str) -> Option<bool> {
         if let Files::NotYet = self.files {
             let open = || {
-                Some((
-                    Pressure::of(dir)?,
-                    Kept::open(&dir.join("memory.current")).ok()?,
-                ))
+                let pressure = Pressure::of(dir)?;
+                let held = Kept::open(&dir.join("memory.current")).ok()?;
+                let trigger = PressureTrigger::open(pressure.path(), TRIGGER)
+                    .inspect_err(|error| log::debug!("{error}"))
+                    .ok();
+                Some(Files::Open {
+                    pressure,
+                    held,
+                    trigger,
+                })
             };
-            self.files = open().map_or(Files::Missing, |(pressure, held)| Files::Open {
-                pressure,
-                held,
-            });
+            self.files = open().unwrap_or(Files::Missing);
         }
-        let Files::Open { pressure, held } = &mut self.files else {
+        let Files::Open { pressure, held, .. } = &mut self.files else {
             return None;
         };
         let look = Look {

@@ -173,8 +173,12 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
 
 /// Whether no process is in the cgroup or below it.
 pub fn is_empty(dir: &Path) -> bool {
-    fs::read_to_string(dir.join("cgroup.events"))
-        .map_or(true, |text| value(&text, "populated").unwrap_or(0) == 0)
+    fs::read_to_string(dir.join("cgroup.events")).map_or(true, |text| says_empty(&text))
+}
+
+/// Whether a `cgroup.events` tells of no process.
+pub(super) fn says_empty(events: &str) -> bool {
+    value(events, "populated").unwrap_or(0) == 0
 }
 
 /// The processes directly in a cgroup.

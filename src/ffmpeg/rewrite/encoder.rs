@@ -1,4 +1,4 @@
-//! The options of one encoder: threads, preset and the like, and its own parameters.
+//! The options of one encoder: threads, preset and the like; its own parameters are in `encoder_params`.
 
 use std::ffi::OsStr;
 

@@ -11,12 +11,16 @@ mod births;
 #[cfg(target_os = "linux")]
 mod kin;
 #[cfg(target_os = "linux")]
+mod left;
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 
 #[cfg(target_os = "linux")]
 pub use kin::Kin;
+#[cfg(target_os = "linux")]
+pub use left::kill_left;
 #[cfg(target_os = "linux")]
 pub use linux::Tree;
 #[cfg(target_os = "macos")]

@@ -368,7 +368,7 @@ fn pages(pid: i32, member: &mut Member, keep: bool) -> Option<(u64, u64)> {
 }
 
 /// A pidfd is opened first; only then is the process looked at again, so a reused PID is not signalled.
-fn send(pid: i32, start: u64, signal: Signal) -> bool {
+pub(super) fn send(pid: i32, start: u64, signal: Signal) -> bool {
     let (Some(pid), Some(number)) = (
         Pid::from_raw(pid),
         rustix::process::Signal::from_named_raw(signal as i32),

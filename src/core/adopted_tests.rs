@@ -20,7 +20,7 @@ fn look(state: &mut State, available: u64, needs: &[(AttemptId, u64)], now: u64)
         let used = Use {
             needs_bytes: mib * MIB,
             cpu: secs(5),
-            progress: None,
+            ..Use::default()
         };
         (*attempt, used)
     });
@@ -240,7 +240,7 @@ fn they_take_no_workers_place_but_the_processors_that_they_use() {
     let busy = Use {
         needs_bytes: MIB,
         cpu: secs(70),
-        progress: None,
+        ..Use::default()
     };
     let sample = Sample {
         total_bytes: 1000 * MIB,

@@ -45,6 +45,8 @@ pub struct CgroupSlice {
     swap_bytes: u64,
     cpu: Option<Kept>,
     crawl: Crawl,
+    /// At the last look, bytes: in memory, and in swap.
+    needs: (u64, u64),
     peak_needs: u64,
     made: Instant,
     removed: bool,
@@ -108,6 +110,7 @@ impl CgroupSlice {
             swap_bytes: limits.swap_bytes,
             cpu: open("cpu.stat").ok(),
             crawl: Crawl::new(memory_bytes),
+            needs: (0, 0),
             peak_needs: 0,
             made: Instant::now(),
             removed: false,
@@ -127,7 +130,7 @@ impl CgroupSlice {
     }
 
     /// What it holds that cannot be reclaimed, bytes: in memory, and in swap.
-    fn needs(&mut self) -> (u64, u64) {
+    fn read_needs(&mut self) -> (u64, u64) {
         let Ok(stat) = self.stat.read() else {
             return (0, 0);
         };
@@ -166,9 +169,10 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let (needs, _) = self.needs();
-        self.peak_needs = self.peak_needs.max(needs);
-        let near = self.crawl.is_near(needs);
+        self.needs = self.read_needs();
+        let (held, swapped) = self.needs;
+        self.peak_needs = self.peak_needs.max(held + swapped);
+        let near = self.crawl.is_near(held);
         self.verdict()
             .or_else(|| (near && self.crawls()).then_some(Breach::Crawl))
     }
@@ -204,7 +208,7 @@ impl Slice for CgroupSlice {
     fn usage(&mut self) -> Usage {
         let micros = |text: &str| value(text, "usage_usec");
         let cpu = self.cpu.as_mut().and_then(|cpu| micros(cpu.read().ok()?));
-        let (needs_bytes, swapped_bytes) = self.needs();
+        let (needs_bytes, swapped_bytes) = self.needs;
         Usage {
             needs_bytes: needs_bytes + swapped_bytes,
             swapped_bytes,

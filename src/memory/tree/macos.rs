@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -85,6 +86,11 @@ impl Tree {
             }
         }
         usage
+    }
+
+    /// Not known.
+    pub fn cpu(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// The same as [`Tree::usage`].

@@ -5,6 +5,8 @@
 
 mod signals;
 mod spawn;
+mod stops;
 
 pub use signals::{HANDLED, Received, Sender, Signals};
 pub use spawn::{Apart, Launch, LaunchError, Placement, Process, find_program, spawn};
+pub use stops::Stops;

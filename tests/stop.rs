@@ -294,6 +294,37 @@ fn a_stop_at_any_moment_of_the_start() {
     }
 }
 
+/// The kernel stops nobody in a process group that no shell looks after (a container's first process, `setsid`).
+#[test]
+fn where_nobody_could_continue_it_ctrl_z_is_nothing() {
+    let place = place();
+    place.write("a", "");
+    let script = script(&place.root.path().join("beats"), &unique("alone"));
+    let bin = env!("CARGO_BIN_EXE_ffwarden");
+    let state_home = format!("XDG_STATE_HOME={}", place.root.path().display());
+    let paths: [&[&str]; 2] = [
+        &["run", "--", "bash", "-c", &script],
+        &["batch", "a", "--", "bash", "-c", &script, "{}"],
+    ];
+    for words in paths {
+        let beats = place.root.path().join("beats");
+        let args = [&[&state_home, bin, "-q"][..], words].concat();
+        let mut terminal = Terminal::start("env", &args, &place.dir);
+        let guard = i32::try_from(terminal.session.id()).unwrap();
+        eventually("ffwarden runs", || command(guard).starts_with(bin));
+        let family = Family::of(guard, &beats);
+        for _ in 0..3 {
+            terminal.type_keys(&[0x1a]);
+            family.goes_on(&format!("{words:?}"));
+        }
+        terminal.type_keys(&[3]);
+        eventually("all has ended", || state(guard) != Some('S'));
+        terminal.end();
+        std::fs::remove_file(beats.with_extension("never")).unwrap();
+        std::fs::remove_file(beats).unwrap();
+    }
+}
+
 /// A shell with job control, and a job of ours in it.
 fn in_a_shell(words: &[&str], place: &Place) -> (Terminal, Family) {
     let mut shell = Terminal::start("bash", &["--norc", "--noprofile", "-i"], &place.dir);
@@ -346,10 +377,11 @@ fn at_a_terminal_by_ctrl_z_and_fg_and_by_the_shells_kill_and_bg() {
             family.stops(&when);
             shell.type_keys(b"bg\n");
             family.goes_on(&when);
-            // The prompt shows it before it waits for the next line.
-            shell.type_keys(b"kill -TSTP %1; sleep 0.1\n\n");
+            shell.type_keys(b"kill -TSTP %1\n");
             family.stops(&when);
             eventually("the shell has it as stopped again", || {
+                // It says so before a prompt.
+                shell.type_keys(b"\n");
                 times(&shell, "Stopped") > round * 2 + 1
             });
             shell.type_keys(b"fg\n");

@@ -9,4 +9,4 @@ mod stops;
 
 pub use signals::{HANDLED, Received, Sender, Signals};
 pub use spawn::{Apart, Launch, LaunchError, Placement, Process, find_program, spawn};
-pub use stops::Stops;
+pub use stops::{Stops, stop_unless};

@@ -1,6 +1,7 @@
-//! A stop (SIGTSTP) that is held back until we are ready for it.
+//! Stopping ourselves without missing the SIGCONT that ends it: a stop is held back as a pending signal, which the
+//! kernel throws away when a SIGCONT comes, and let through when we are ready for it.
 //!
-//! On Linux it is blocked and left pending, and taken by letting it through. So it stays the kernel's: a SIGCONT that
+//! The SIGTSTP that somebody sends the guard is held back by [`Stops`]. On Linux it is blocked and left pending, and taken by letting it through. So it stays the kernel's: a SIGCONT that
 //! comes meanwhile takes it back, at whatever moment. A handler could not do that, for what it has written down is
 //! beyond the kernel's reach, and to raise the signal anew would throw away a SIGCONT that has just been sent.
 //! macOS, which has no signalfd, does it the second way.
@@ -8,7 +9,7 @@
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, raise};
 
 use crate::sys;
 
@@ -113,10 +114,28 @@ impl Stops {
     }
 }
 
+/// Stops this process, unless `changed` says that there is no more reason to, or a SIGCONT comes after `changed` has
+/// looked; returns when it goes on. Whoever makes a change therefore sends SIGCONT after it.
+///
+/// With a signal that has no handler in any thread. Where it was ignored when ffwarden was started nothing is stopped.
+pub fn stop_unless(changed: impl FnOnce() -> bool) {
+    let stop = SigSet::from(Signal::SIGTTOU);
+    let held = stop.thread_block().and_then(|()| {
+        raise(Signal::SIGTTOU)?;
+        if changed() {
+            // Takes it back.
+            raise(Signal::SIGCONT)?;
+        }
+        Ok(())
+    });
+    if let Err(errno) = held.and(stop.thread_unblock()) {
+        log::debug!("cannot stop: {errno}");
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use nix::sys::signal::raise;
 
     /// If it were taken all the same, this test would stand still and time out.
     #[test]
@@ -134,5 +153,14 @@ mod tests {
         raise(Signal::SIGTSTP).unwrap();
         assert!(stops.is_pending(), "the next is held back again");
         raise(Signal::SIGCONT).unwrap();
+    }
+    /// If it stopped, this test would stand still and time out.
+    #[test]
+    fn what_has_changed_is_seen_before_a_stop_and_a_continue_after_that_takes_it_back() {
+        stop_unless(|| true);
+        stop_unless(|| {
+            raise(Signal::SIGCONT).unwrap();
+            false
+        });
     }
 }

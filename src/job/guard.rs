@@ -19,9 +19,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::Pid;
 
-use super::stop::{Act, Halt, Turn};
+use super::stop::{Act, Halt, Turn, WORD_WITHIN};
 use super::verdict::{FAILED, Verdict};
-use crate::child::{HANDLED, Received, Sender, Signals, Stops};
+use crate::child::{HANDLED, Received, Sender, Signals, Stops, stop_unless};
 use crate::memory::tree::Tree;
 use crate::sys::{self, Change, Forked, WaitStatus};
 
@@ -89,28 +89,29 @@ impl GuardLink {
         let Some(mut turn) = self.last_word().filter(|turn| turn.is_still()) else {
             return;
         };
-        children(true);
+        let mut answered = None;
         while turn.is_still() {
-            self.tell(b'H', turn.0.to_string().as_bytes());
-            match self.next_word() {
-                Some(next) => turn = next,
-                // It is dead, which the caller will see.
-                None => break,
+            // Also when somebody has continued us, and our children with us, but not the guard.
+            children(true);
+            if answered.replace(turn) != Some(turn) {
+                self.tell(b'H', turn.0.to_string().as_bytes());
+            }
+            stop_unless(|| self.has_word(PollTimeout::ZERO));
+            if self.has_word(PollTimeout::from(WORD_WITHIN)) {
+                match self.last_word() {
+                    Some(next) => turn = next,
+                    // It is dead, which the caller will see.
+                    None => break,
+                }
             }
         }
         children(false);
     }
 
-    /// Waits for the guard's next word; none when it is dead.
-    fn next_word(&self) -> Option<Turn> {
-        loop {
-            let mut fds = [PollFd::new(self.words.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) if fds[0].revents()?.contains(PollFlags::POLLIN) => return self.last_word(),
-                Err(nix::errno::Errno::EINTR) => {}
-                Ok(_) | Err(_) => return None,
-            }
-        }
+    /// Whether the guard says something, or is dead.
+    fn has_word(&self, timeout: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.words.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
     }
 
     /// The last of the guard's words that have not been read.
@@ -218,7 +219,7 @@ impl Guard {
                 let count = self.reader.read(&mut chunk)?;
                 self.ledger.read(&chunk[..count]);
                 if let Some(turn) = self.ledger.halted.take() {
-                    self.halt.answered(turn);
+                    self.halt.answered(turn, Instant::now());
                 }
             }
             for received in self.signals.pending() {
@@ -275,7 +276,6 @@ impl Guard {
                     self.say(turn);
                     self.signal(Signal::SIGTSTP);
                 }
-                Act::Hold => return self.signal(Signal::SIGSTOP),
                 Act::Stop => self.stops.take(),
                 Act::GoOn(turn) => {
                     self.say(turn);
@@ -369,7 +369,7 @@ struct Ledger {
     cgroups: Vec<PathBuf>,
     files: Vec<PathBuf>,
     verdict: Option<Verdict>,
-    /// The supervisor stands still since this word of ours.
+    /// The supervisor stands still, as this word of ours asked it to.
     halted: Option<Turn>,
 }
 

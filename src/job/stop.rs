@@ -5,21 +5,25 @@
 //!
 //! 1. The guard holds its SIGTSTP back ([`Stops`](crate::child::Stops)) and asks the supervisor to stand still,
 //!    through a pipe; a SIGTSTP only makes the supervisor look there, so it matters neither who sent it nor how often.
-//! 2. The supervisor stops its children, answers, and waits for the next word.
-//! 3. The guard stops the supervisor (SIGSTOP), and when it stands, lets its own SIGTSTP through. The shell sees a
-//!    stopped job when all of it has stopped.
+//! 2. The supervisor stops its children, answers, and stops itself unless there is a new word.
+//! 3. When it stands the guard lets its own SIGTSTP through. The shell sees a stopped job when all of it has stopped.
 //! 4. When the guard goes on it says so and continues the supervisor, which continues its children.
 //!
-//! Only the guard stops the supervisor, and only it lets it go on, so the one cannot overtake the other.
-//! A supervisor that does not listen yet is stopped by the SIGTSTP itself. One that is busy (it syncs a file after the
-//! child's end) is not waited for longer than [`STILL_WITHIN`]; it then stands still when it reads the word.
+//! A supervisor that somebody else continues finds no new word and stops again. One that does not listen yet is stopped
+//! by the SIGTSTP itself. One that is busy (it syncs a file after the child's end) is not waited for longer than
+//! [`STILL_WITHIN`]; it then stops when it reads the word.
 //!
 //! Here is what is decided; signals and pipes are `guard`'s.
 
 use std::time::{Duration, Instant};
 
-/// The longest the guard waits for the supervisor before it stops without it.
+/// The longest the guard waits for the supervisor's answer before it stops without it.
 pub const STILL_WITHIN: Duration = Duration::from_secs(5);
+/// The longest from the answer until the supervisor stands. In a process group that no shell looks after the kernel
+/// stops neither of the two.
+pub const STOPPED_WITHIN: Duration = Duration::from_millis(200);
+/// Milliseconds that a supervisor that goes on waits for a word that says so, before it stops again.
+pub const WORD_WITHIN: u8 = 50;
 
 /// A word of the guard's, one byte on the pipe: odd, stand still; even, go on. Each has the number after the one
 /// before, so that a late answer is not taken for one to a later question.
@@ -44,8 +48,6 @@ pub enum Act {
     Wait,
     /// Tell this to the supervisor, and make it look.
     Ask(Turn),
-    /// Stop the supervisor.
-    Hold,
     /// Take the stop that is pending, then look again.
     Stop,
     /// Tell this to the supervisor, and continue it.
@@ -63,7 +65,6 @@ pub struct Halt {
 #[derive(Debug)]
 struct Asked {
     until: Instant,
-    answered: bool,
     /// The pending stop was taken, if it was not taken back.
     over: bool,
 }
@@ -74,12 +75,12 @@ impl Halt {
         self.asked.as_ref().map(|asked| asked.until)
     }
 
-    /// The supervisor says that it stands still since that word.
-    pub fn answered(&mut self, turn: Turn) {
+    /// The supervisor says that it is about to stop, as that word asked it to.
+    pub fn answered(&mut self, turn: Turn, now: Instant) {
         if let Some(asked) = &mut self.asked
             && turn == self.turn
         {
-            asked.answered = true;
+            asked.until = asked.until.min(now + STOPPED_WITHIN);
         }
     }
 
@@ -91,7 +92,6 @@ impl Halt {
                 self.turn = self.turn.next();
                 self.asked = Some(Asked {
                     until: now + STILL_WITHIN,
-                    answered: false,
                     over: false,
                 });
                 Act::Ask(self.turn)
@@ -106,7 +106,6 @@ impl Halt {
                 asked.over = true;
                 Act::Stop
             }
-            Some(asked) if asked.answered => Act::Hold,
             Some(_) => Act::Wait,
         }
     }
@@ -125,8 +124,8 @@ mod tests {
         assert_eq!(halt.next(false, false, now), Act::Wait);
         assert_eq!(halt.next(true, false, now), Act::Ask(STILL));
         assert_eq!(halt.next(true, false, now), Act::Wait, "it is asked once");
-        halt.answered(STILL);
-        assert_eq!(halt.next(true, false, now), Act::Hold);
+        halt.answered(STILL, now);
+        assert_eq!(halt.next(true, false, now), Act::Wait);
         assert_eq!(halt.next(true, true, now), Act::Stop);
         assert_eq!(halt.next(false, true, now), Act::GoOn(GO));
         assert_eq!(halt.next(false, false, now), Act::Wait);
@@ -144,28 +143,24 @@ mod tests {
     #[test]
     fn a_stop_that_is_taken_back_at_any_moment_is_none() {
         let now = Instant::now();
-        for moment in 0..3 {
+        for (answered, stopped) in [(false, false), (true, false), (true, true)] {
             let mut halt = Halt::default();
             halt.next(true, false, now);
-            if moment > 0 {
-                halt.answered(STILL);
+            if answered {
+                halt.answered(STILL, now);
             }
-            if moment > 1 {
-                assert_eq!(halt.next(true, false, now), Act::Hold);
-            }
-            assert_eq!(halt.next(false, false, now), Act::GoOn(GO), "{moment}");
-            assert_eq!(halt.next(false, false, now), Act::Wait, "{moment}");
+            assert_eq!(halt.next(false, stopped, now), Act::GoOn(GO));
+            assert_eq!(halt.next(false, false, now), Act::Wait);
         }
     }
 
     #[test]
-    fn one_that_is_continued_too_early_is_stopped_again() {
+    fn one_that_answers_and_cannot_be_stopped_is_not_waited_for() {
         let (mut halt, now) = (Halt::default(), Instant::now());
         halt.next(true, false, now);
-        halt.answered(STILL);
-        assert_eq!(halt.next(true, false, now), Act::Hold);
-        assert_eq!(halt.next(true, false, now), Act::Hold);
-        assert_eq!(halt.next(true, true, now), Act::Stop);
+        halt.answered(STILL, now);
+        assert_eq!(halt.deadline(), Some(now + STOPPED_WITHIN));
+        assert_eq!(halt.next(true, false, now + STOPPED_WITHIN), Act::Stop);
     }
 
     #[test]
@@ -196,12 +191,12 @@ mod tests {
         let (mut halt, now) = (Halt::default(), Instant::now());
         halt.next(true, false, now);
         halt.next(false, false, now);
-        halt.answered(STILL);
+        halt.answered(STILL, now);
         assert_eq!(halt.next(true, false, now), Act::Ask(Turn(3)));
-        halt.answered(STILL);
-        assert_eq!(halt.next(true, false, now), Act::Wait);
-        halt.answered(Turn(3));
-        assert_eq!(halt.next(true, false, now), Act::Hold);
+        halt.answered(STILL, now);
+        assert_eq!(halt.deadline(), Some(now + STILL_WITHIN));
+        halt.answered(Turn(3), now);
+        assert_eq!(halt.deadline(), Some(now + STOPPED_WITHIN));
     }
 
     #[test]

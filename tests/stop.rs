@@ -256,9 +256,11 @@ fn the_supervisor_alone_cannot_be_made_to_stop() {
     }
 }
 
-/// Nobody continues it: the guard's death does.
+/// Nobody continues it: the guard's death does. Orphans fall to this process, which is of the same session, so the
+/// kernel does not take them for a process group that no shell looks after, and wakes nobody by itself.
 #[test]
 fn a_guard_killed_while_all_is_stopped_leaves_nobody() {
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
     for (path, run) in Run::both() {
         run.family.to_group(Signal::SIGTSTP);
         run.family.stops(path);

@@ -72,6 +72,30 @@ fn after_kill_9_only_the_rest_is_done() {
     }
 }
 
+/// Guard and supervisor are killed at one instant: only the kernel is left to end what they started, and it ends their
+/// own children.
+#[test]
+fn what_kill_9_of_both_has_left_is_ended_by_the_next_one() {
+    let place = place();
+    let tag = unique("left");
+    let script = format!("setsid sh -c ': {tag}; sleep 600' & echo $1 >>log; exec sleep 600");
+    let run = place
+        .batch(&["a", "--", "sh", "-c", &script, "sh", "{}"])
+        .start();
+    eventually("all of it is there", || {
+        place.read("log") == "a\n" && processes(&[&tag]).len() == 3
+    });
+    // A guard that is given the time ends the rest.
+    let ours = processes(&[&tag, "batch"]);
+    let supervisor = *ours.iter().find(|pid| **pid != run.pid()).unwrap();
+    run.signal(Signal::SIGSTOP);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
+    run.signal(Signal::SIGKILL);
+    run.end();
+    place.batch(&["b", "--", "true", "{}"]).run().succeeded();
+    eventually("nothing is left running", || processes(&[&tag]).is_empty());
+}
+
 #[test]
 fn a_changed_input_is_done_again_and_a_failed_job_too() {
     let place = place();

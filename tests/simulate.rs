@@ -70,7 +70,7 @@ fn the_default_policy_does_what_its_table_says() {
 
 #[test]
 fn concurrent_video_does_what_its_table_and_examples_say() {
-    all_good("concurrent-video-", 8);
+    all_good("concurrent-video-", 9);
 }
 
 #[test]

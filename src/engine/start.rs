@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::attempt::{Attempt, FIRST_LOOK, Phase};
 use super::desk::Held;
@@ -18,8 +18,8 @@ use crate::core::{Start, Use};
 use crate::job::heartbeat::FfmpegHeartbeat;
 use crate::job::{JobError, Plan};
 use crate::memory::tree::COOKIE;
-use crate::slice::Limits;
 use crate::slice::detect::Container;
+use crate::slice::{Limits, owner};
 
 /// What a child is told of the moment it is started at.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +59,7 @@ pub fn start(
         tell_by_file(file, batch)?;
     }
     let dir = container.next_dir();
-    let cookie = OsString::from(format!(
-        "{}-{:x}-{}",
-        std::process::id(),
-        since_the_epoch().as_nanos(),
-        start.attempt.0
-    ));
+    let cookie = OsString::from(owner::name(start.attempt.0));
     let mut slice = container.slice_among(&limits, &cookie)?;
     let argv = words.clone();
     let mut launch = Launch {
@@ -109,10 +104,6 @@ pub fn start(
         deaf_until: begun,
         peaks: (0, 0),
     })
-}
-
-fn since_the_epoch() -> Duration {
-    std::time::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
 /// FFmpeg tells its progress when asked to.
@@ -238,6 +229,8 @@ fn replace(word: &OsStr, from: &str, to: &str) -> OsString {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::core::{AttemptId, JobId};
 

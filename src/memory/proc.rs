@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use super::kept::Kept;
+
 /// Longest environment that is searched, bytes: what execve allows on most machines.
 const ENVIRON_BOUND: u64 = 2 << 20;
 
@@ -115,6 +117,15 @@ pub fn all() -> Vec<i32> {
         .collect()
 }
 
+/// Whether a number of `/proc` is that of a process, and not of a thread of one.
+pub fn is_process(pid: i32) -> bool {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return false;
+    };
+    let of_process = text.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    of_process.and_then(|text| text.trim().parse().ok()) == Some(pid)
+}
+
 /// The value of a variable in the environment that a process was started with; none when it has none, or is
 /// another user's.
 pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
@@ -129,10 +140,22 @@ pub fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
 
 /// The PID given away last: as long as it stays the same, no process and no thread has been started.
 pub fn newest() -> Option<u64> {
-    let mut buffer = [0; 128];
-    let length = File::open("/proc/loadavg").ok()?.read(&mut buffer).ok()?;
-    let text = std::str::from_utf8(&buffer[..length]).ok()?;
-    text.split_ascii_whitespace().nth(4)?.parse().ok()
+    Newest::default().read()
+}
+
+/// The same, asked again and again.
+#[derive(Debug, Default)]
+pub struct Newest(Option<Kept>);
+
+impl Newest {
+    /// The PID given away last.
+    pub fn read(&mut self) -> Option<u64> {
+        if self.0.is_none() {
+            self.0 = Kept::open(Path::new("/proc/loadavg")).ok();
+        }
+        let text = self.0.as_mut()?.read().ok()?;
+        text.split_ascii_whitespace().nth(4)?.parse().ok()
+    }
 }
 
 #[cfg(test)]
@@ -166,12 +189,19 @@ mod tests {
         );
         assert!(io_bytes(own).is_some());
         assert!(all().contains(&own));
+        assert!(is_process(own) && !is_process(0));
+        // Tests run in threads of this process.
+        let thread = nix::unistd::gettid().as_raw();
+        assert_ne!(thread, own);
+        assert!(!is_process(thread));
     }
 
     #[test]
     fn a_started_process_changes_the_newest() {
-        let before = newest().unwrap();
+        let mut kept = Newest::default();
+        let before = (newest().unwrap(), kept.read().unwrap());
         std::process::Command::new("true").status().unwrap();
-        assert_ne!(newest().unwrap(), before);
+        assert_ne!(newest().unwrap(), before.0);
+        assert_ne!(kept.read().unwrap(), before.1);
     }
 }

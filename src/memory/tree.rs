@@ -7,7 +7,11 @@
 //! belongs to no attempt, and ends with the supervisor.
 
 #[cfg(target_os = "linux")]
+mod births;
+#[cfg(target_os = "linux")]
 mod kin;
+#[cfg(target_os = "linux")]
+mod left;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -15,6 +19,8 @@ mod macos;
 
 #[cfg(target_os = "linux")]
 pub use kin::Kin;
+#[cfg(target_os = "linux")]
+pub use left::kill_left;
 #[cfg(target_os = "linux")]
 pub use linux::Tree;
 #[cfg(target_os = "macos")]

@@ -40,6 +40,8 @@ pub struct CgroupSlice {
     swap: Option<Kept>,
     cpu: Option<Kept>,
     crawl: Crawl,
+    /// At the last look, bytes.
+    needs: u64,
     peak_needs: u64,
     made: Instant,
     removed: bool,
@@ -105,6 +107,7 @@ impl CgroupSlice {
             swap: open("memory.swap.current").ok().filter(|_| has_swap),
             cpu: open("cpu.stat").ok(),
             crawl: Crawl::new(memory_bytes),
+            needs: 0,
             peak_needs: 0,
             made: Instant::now(),
             removed: false,
@@ -124,7 +127,7 @@ impl CgroupSlice {
     }
 
     /// What it holds that cannot be reclaimed, swap included, bytes.
-    fn needs(&mut self) -> u64 {
+    fn read_needs(&mut self) -> u64 {
         let needs = self.stat.read().map_or(0, memory::needs_from_stat);
         let swap = self
             .swap
@@ -158,9 +161,9 @@ impl Slice for CgroupSlice {
     }
 
     fn look(&mut self) -> Option<Breach> {
-        let needs = self.needs();
-        self.peak_needs = self.peak_needs.max(needs);
-        let near = self.crawl.is_near(needs);
+        self.needs = self.read_needs();
+        self.peak_needs = self.peak_needs.max(self.needs);
+        let near = self.crawl.is_near(self.needs);
         self.verdict()
             .or_else(|| (near && self.crawls()).then_some(Breach::Crawl))
     }
@@ -197,7 +200,7 @@ impl Slice for CgroupSlice {
         let micros = |text: &str| value(text, "usage_usec");
         let cpu = self.cpu.as_mut().and_then(|cpu| micros(cpu.read().ok()?));
         Usage {
-            needs_bytes: self.needs(),
+            needs_bytes: self.needs,
             cpu: Duration::from_micros(cpu.unwrap_or(0)),
             ..Usage::default()
         }

@@ -7,9 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::unistd::Pid;
-
 use super::cgroup::{self, CgroupSlice, file_error};
+use super::owner::{self, Owner};
 use super::{Containment, Limits, SliceError};
 
 /// The leaf that ffwarden itself lives in; `DelegateSubgroup=supervisor` in a unit gives the same shape.
@@ -121,10 +120,8 @@ impl Delegated {
 
     /// A name says which process made it, so that a later ffwarden knows whether it was left behind.
     fn dir_of(&self, kind: &str) -> PathBuf {
-        let pid = std::process::id();
-        let start = start_time(i32::try_from(pid).unwrap_or(0)).unwrap_or(0);
-        let number = self.attempts + 1;
-        self.dir.join(format!("{kind}{pid}-{start}-{number}"))
+        let number = u64::from(self.attempts) + 1;
+        self.dir.join(format!("{kind}{}", owner::name(number)))
     }
 
     /// Makes the slice of the next attempt.
@@ -263,10 +260,7 @@ pub fn sweep(dir: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_str().unwrap_or_default();
-        let is_left = |kind| {
-            owner(name, kind)
-                .is_some_and(|owner| start_time(owner.pid.as_raw()) != Some(owner.start))
-        };
+        let is_left = |kind| owner_of(name, kind).is_some_and(|owner| owner.is_gone());
         if is_left(WATCHED) {
             // Somebody else's processes: they go on, and an empty directory goes.
             let _thawed = cgroup::freeze(&entry.path(), false);
@@ -287,30 +281,11 @@ pub fn sweep(dir: &Path) {
 
 /// Whether a directory of this name is that of an attempt.
 pub fn is_attempt(name: &str) -> bool {
-    owner(name, ATTEMPT).is_some()
+    owner_of(name, ATTEMPT).is_some()
 }
 
-/// The process that made an attempt's directory.
-#[derive(Debug, PartialEq, Eq)]
-struct Owner {
-    pid: Pid,
-    start: u64,
-}
-
-fn owner(name: &str, kind: &str) -> Option<Owner> {
-    let mut parts = name.strip_prefix(kind)?.split('-');
-    let owner = Owner {
-        pid: Pid::from_raw(parts.next()?.parse().ok()?),
-        start: parts.next()?.parse().ok()?,
-    };
-    parts.next()?.parse::<u32>().ok()?;
-    parts.next().is_none().then_some(owner)
-}
-
-/// When a process was started, in clock ticks since boot; with the PID it names a process for good.
-fn start_time(pid: i32) -> Option<u64> {
-    let stat = procfs::process::Process::new(pid).ok()?.stat().ok()?;
-    (stat.state != 'Z').then_some(stat.starttime)
+fn owner_of(name: &str, kind: &str) -> Option<Owner> {
+    Owner::of(name.strip_prefix(kind)?)
 }
 
 fn read_words(path: &Path) -> Result<Vec<String>, SliceError> {
@@ -323,31 +298,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_attempts_name_an_owner() {
-        let expected = Owner {
-            pid: Pid::from_raw(42),
-            start: 1234,
-        };
-        assert_eq!(owner("attempt-42-1234-1", ATTEMPT), Some(expected));
-        for other in [
-            "supervisor",
-            "attempt-",
-            "attempt-x-1-1",
-            "attempt-1-2",
-            "attempt-1-2-3-4",
-            "init.scope",
-        ] {
-            assert_eq!(owner(other, ATTEMPT), None, "{other}");
+    fn only_an_attempts_directory_is_called_so() {
+        assert!(is_attempt("attempt-42-1234-1"));
+        for other in ["supervisor", "attempt-", "watched-42-1234-1", "42-1234-1"] {
+            assert!(!is_attempt(other), "{other}");
         }
     }
 
     #[test]
     fn a_sweep_spares_the_living_and_strangers() {
         let root = tempfile::tempdir().unwrap();
-        let own = std::process::id();
-        let start = start_time(i32::try_from(own).unwrap()).unwrap();
-        let living = root.path().join(format!("attempt-{own}-{start}-1"));
-        let reused = root.path().join(format!("attempt-{own}-{}-1", start + 1));
+        let living = root.path().join(format!("attempt-{}", owner::name(1)));
+        let reused = root
+            .path()
+            .join(format!("attempt-{}-1-1", std::process::id()));
         let stranger = root.path().join("supervisor");
         for dir in [&living, &reused, &stranger] {
             fs::create_dir(dir).unwrap();

@@ -153,7 +153,10 @@ impl Container {
             #[cfg(target_os = "linux")]
             Backend::Cgroup(delegated) => Box::new(delegated.slice(limits)?),
             Backend::Rlimit => {
-                let kin = self.kin.get_or_insert_with(Kin::new);
+                let kin = self.kin.get_or_insert_with(|| {
+                    super::rlimit::sweep();
+                    Kin::new()
+                });
                 Box::new(RlimitSlice::for_attempt(*limits, cookie, kin))
             }
         })

@@ -1,7 +1,7 @@
 //! The container of one attempt: what holds a child to its limits, and what knows why it ended.
 //!
 //! [`Slice`] has two backends: a cgroup v2 directory (`cgroup`), and rlimits with a watched process tree
-//! (`rlimit`). `ways` decides which one a machine gets and says why, `detect` looks at the machine and opens it;
+//! (`rlimit`). `owner` tells whose an attempt is. `ways` decides which one a machine gets and says why, `detect` looks at the machine and opens it;
 //! `delegated` prepares the cgroup that attempts live in; `scope` asks systemd for one. A slice serves one attempt only: what a dead attempt left in
 //! tmpfs stays charged to its cgroup.
 
@@ -22,6 +22,7 @@ pub mod cgroup;
 #[cfg(target_os = "linux")]
 pub mod delegated;
 pub mod detect;
+pub mod owner;
 pub mod rlimit;
 #[cfg(target_os = "linux")]
 pub mod scope;
@@ -112,7 +113,7 @@ pub trait Slice: fmt::Debug {
     fn polled(&mut self, wake: Wake, revents: PollFlags) -> bool;
     /// Signs of life of all that is in the slice.
     fn activity(&self) -> Usage;
-    /// Memory and CPU time of all that is in the slice, now.
+    /// CPU time of all that is in the slice, now, and memory as [`Slice::look`] saw it last.
     fn usage(&mut self) -> Usage;
     /// Stops every process in the slice where it stands, or lets them go on. Returns when it has taken effect (13 to
     /// 31 ms were measured), or after a second. What is frozen keeps its memory; it takes SIGKILL, but a SIGTERM that

@@ -11,6 +11,8 @@ use std::time::Duration;
 use nix::poll::PollFlags;
 use nix::sys::signal::Signal;
 
+#[cfg(target_os = "linux")]
+use super::owner::Owner;
 use super::{Breach, Containment, Limits, Slice, SliceError, Wake};
 use crate::child::{self, Launch, Placement, Process};
 use crate::core::poll;
@@ -49,6 +51,23 @@ impl RlimitSlice {
         }
     }
 }
+
+/// Ends what an earlier ffwarden that was killed has left behind; only attempts that were among several can be found.
+#[cfg(target_os = "linux")]
+pub fn sweep() {
+    let is_left = |cookie: &OsStr| {
+        let owner = cookie.to_str().and_then(Owner::of);
+        owner.is_some_and(|owner| owner.is_gone())
+    };
+    match crate::memory::tree::kill_left(is_left) {
+        0 => {}
+        count => log::info!("ended {count} processes, left behind by an earlier ffwarden"),
+    }
+}
+
+/// Nothing can be found.
+#[cfg(not(target_os = "linux"))]
+pub fn sweep() {}
 
 impl Slice for RlimitSlice {
     fn containment(&self) -> Containment {
@@ -97,7 +116,10 @@ impl Slice for RlimitSlice {
     }
 
     fn usage(&mut self) -> Usage {
-        self.tree.usage()
+        Usage {
+            cpu: self.tree.cpu(),
+            ..self.last
+        }
     }
 
     fn freeze(&self, frozen: bool) -> Result<(), SliceError> {

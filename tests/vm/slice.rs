@@ -86,8 +86,10 @@ fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
     own.until("it computes", |own| !own.slice.usage().cpu.is_zero());
     own.slice.freeze(true).unwrap();
     assert_eq!(kernel::keyed(&own.dir.join("cgroup.events"))["frozen"], 1);
+    own.slice.look();
     let before = own.slice.usage();
     std::thread::sleep(Duration::from_secs(1));
+    own.slice.look();
     let after = own.slice.usage();
     // To freeze takes a moment of its own; a loop that goes on would take the whole second.
     let used = after.cpu - before.cpu;

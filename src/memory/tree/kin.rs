@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::COOKIE;
-use crate::memory::proc;
+use super::births::{Birth, Births, Since};
+use crate::memory::proc::{self, Newest};
 
 /// For so long what one tree has read is fresh enough for the next: less than the least time between two looks.
 const ROUND: Duration = Duration::from_millis(2);
@@ -33,6 +34,9 @@ struct Table {
     listed: bool,
     /// The newest PID, and when it was read.
     news: Option<(Option<u64>, Instant)>,
+    newest_file: Newest,
+    /// Who was started lately.
+    births: Births,
     /// The newest PID when the rest was read.
     newest: Option<u64>,
     /// When the rest was read, and when it may be read again.
@@ -59,6 +63,8 @@ impl Kin {
             me: nix::unistd::getpid().as_raw(),
             listed: proc::lists_children(),
             news: None,
+            newest_file: Newest::default(),
+            births: Births::default(),
             newest: None,
             read: None,
             again: None,
@@ -85,11 +91,24 @@ impl Kin {
         match table.news {
             Some((newest, at)) if at.elapsed() < ROUND => newest,
             _ => {
-                let newest = proc::newest();
+                let newest = table.newest_file.read();
                 table.news = Some((newest, Instant::now()));
                 newest
             }
         }
+    }
+
+    /// Who was started since the newest PID was `then`; read once for all the trees.
+    pub(super) fn births(&self, then: u64, newest: u64) -> Since {
+        self.0.borrow_mut().births.since(then, newest)
+    }
+
+    /// Whether it fell to us, or is our child, and carries this cookie.
+    pub(super) fn carries(&self, birth: &Birth, cookie: &[u8]) -> bool {
+        let Table { me, cookies, .. } = &mut *self.0.borrow_mut();
+        let of_it = || proc::variable(birth.pid, COOKIE);
+        birth.parent == *me
+            && cookies.entry(birth.pid).or_insert_with(of_it).as_deref() == Some(cookie)
     }
 
     /// Reads it anew, unless nothing was started since it was read last, or that would take too large a share of the

@@ -1,7 +1,7 @@
 //! The tree on Linux, from `/proc`.
 //!
-//! Who belongs to it is looked up again only when a process has been started somewhere since (the kernel tells the
-//! PID it gave away last); in between a look costs one small read for each process.
+//! Who belongs to it is searched only now and then; in between, those that were started somewhere since (`births`)
+//! are looked at, and a look costs one small read for each process of the tree.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +15,17 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::Kin;
+use super::births::{Birth, Since};
 use crate::memory::kept::Kept;
 use crate::memory::{Usage, proc};
 
 /// Rounds of looking for processes that were forked while others were being stopped.
 const ROUNDS: usize = 64;
-/// The longest time between two searches for members.
-const SEARCH_AT_LEAST: Duration = Duration::from_secs(1);
+/// The longest time between two searches for members, as long as all who are started are looked at. Nobody can be
+/// missed then but who was given a PID out of turn (`clone3` with `set_tid`, a checkpoint that is restored).
+const SEARCH_AT_LEAST: Duration = Duration::from_secs(10);
+/// The same where not all could be looked at.
+const SEARCH_SOON: Duration = Duration::from_secs(1);
 /// Searches take no more than one part in so many of one processor, for all trees together, even where processes
 /// are started all the time.
 const SEARCH_SHARE: u32 = 200;
@@ -111,24 +115,53 @@ impl Tree {
         }
     }
 
-    /// Searches for members, unless none can have been added since the last search.
+    /// Takes in who was started since the last look, or searches for members where that is not known.
     fn update(&self) {
         let newest = self.kin.newest();
+        let Some((then, at)) = self.known.borrow().searched else {
+            return self.search(newest, false);
+        };
+        let age = at.elapsed();
+        if age < SEARCH_AT_LEAST && newest.is_some() && then == newest {
+            return;
+        }
+        if age < SEARCH_AT_LEAST
+            && let (Some(then), Some(newest)) = (then, newest)
         {
-            let known = self.known.borrow();
-            if let Some((then, at)) = known.searched {
-                let nothing_new = newest.is_some() && then == newest;
-                let wait = if nothing_new {
-                    SEARCH_AT_LEAST
-                } else {
-                    known.wait
-                };
-                if at.elapsed() < wait {
+            match self.kin.births(then, newest) {
+                Since::Born(births, upto) => {
+                    self.take_in(&births);
+                    self.known.borrow_mut().searched = Some((Some(upto), at));
                     return;
                 }
+                Since::Wait => return,
+                Since::Unknown => {}
             }
         }
-        self.search(newest, false);
+        if age >= self.known.borrow().wait {
+            self.search(newest, false);
+        }
+    }
+
+    /// Takes in those that belong here. Parents come before their children.
+    fn take_in(&self, births: &[Birth]) {
+        let known = &mut *self.known.borrow_mut();
+        for birth in births {
+            let belongs = known.members.contains_key(&birth.parent)
+                || match &self.roots {
+                    Roots::Nowhere => false,
+                    Roots::ChildrenOf(root) => birth.parent == *root,
+                    Roots::Cookie(cookie) => self.kin.carries(birth, cookie),
+                };
+            let is_new = |member: &Member| member.start != birth.start;
+            // Threads have numbers of the same kind.
+            if belongs
+                && known.members.get(&birth.pid).is_none_or(is_new)
+                && proc::is_process(birth.pid)
+            {
+                known.members.insert(birth.pid, Member::new(birth.start));
+            }
+        }
     }
 
     /// Finds all members alive now. A process that ends while we look is left out.
@@ -175,7 +208,7 @@ impl Tree {
         known.wait = begin
             .elapsed()
             .saturating_mul(SEARCH_SHARE.saturating_mul(trees))
-            .min(SEARCH_AT_LEAST);
+            .min(SEARCH_SOON);
     }
 
     /// Memory and number of processes. Memory is the private resident memory of each plus the largest shared part,
@@ -203,6 +236,14 @@ impl Tree {
     /// Memory, processes, and CPU time of what is alive and of what it has waited for.
     pub fn usage(&self) -> Usage {
         let usage = self.memory();
+        Usage {
+            cpu: self.cpu(),
+            ..usage
+        }
+    }
+
+    /// CPU time of those members that are known and alive, and of what they have waited for.
+    pub fn cpu(&self) -> Duration {
         let members = &self.known.borrow().members;
         let ticks = members
             .iter()
@@ -210,10 +251,7 @@ impl Tree {
             .filter(|(member, stat)| stat.start == member.start)
             .map(|(_, stat)| stat.cpu_ticks)
             .sum();
-        Usage {
-            cpu: proc::ticks(ticks),
-            ..usage
-        }
+        proc::ticks(ticks)
     }
 
     /// What the tree has read, written and computed: its signs of life. Costs more than [`Tree::usage`].
@@ -330,7 +368,7 @@ fn pages(pid: i32, member: &mut Member, keep: bool) -> Option<(u64, u64)> {
 }
 
 /// A pidfd is opened first; only then is the process looked at again, so a reused PID is not signalled.
-fn send(pid: i32, start: u64, signal: Signal) -> bool {
+pub(super) fn send(pid: i32, start: u64, signal: Signal) -> bool {
     let (Some(pid), Some(number)) = (
         Pid::from_raw(pid),
         rustix::process::Signal::from_named_raw(signal as i32),

@@ -87,6 +87,11 @@ impl Tree {
         usage
     }
 
+    /// Not known.
+    pub fn cpu(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// The same as [`Tree::usage`].
     pub fn memory(&self) -> Usage {
         self.usage()

@@ -50,6 +50,61 @@ fn both_ways_find_the_same_family() {
     end(&scanned, child);
 }
 
+/// All processes that there are, as if all had been started since the last look.
+fn all_births() -> Vec<Birth> {
+    let mut pids = proc::all();
+    pids.sort_unstable();
+    // A thread of this process, which is nobody's process.
+    pids.push(nix::unistd::gettid().as_raw());
+    let born = |pid: i32| {
+        let stat = proc::stat(pid)?;
+        let (start, parent) = (stat.start, stat.parent);
+        Some(Birth { pid, start, parent })
+    };
+    pids.into_iter().filter_map(born).collect()
+}
+
+#[test]
+fn who_was_started_lately_is_taken_in_where_it_belongs() {
+    let (kin, cookie) = (Kin::new(), "tree-test-births");
+    let child = shell(FAMILY, Some(cookie));
+    let searched = Tree::of(pid(&child));
+    eventually(|| searched.pids().len() == 4);
+    let by_parent = Tree::new(Roots::Nowhere, &kin);
+    by_parent.adopt(pid(&child));
+    let by_cookie = Tree::attempt(OsStr::new(cookie), &kin);
+    let (stranger, nobodys) = (
+        Tree::attempt(OsStr::new("tree-test-other"), &kin),
+        Tree::new(Roots::Nowhere, &kin),
+    );
+    let members = |tree: &Tree| {
+        tree.take_in(&all_births());
+        let known = tree.known.borrow();
+        known.members.keys().copied().collect::<Vec<_>>()
+    };
+    for tree in [&by_parent, &by_cookie] {
+        assert_eq!(members(tree), searched.pids());
+    }
+    for tree in [&stranger, &nobodys] {
+        assert_eq!(members(tree), [0i32; 0]);
+    }
+    let below_us = Tree::below(nix::unistd::getpid());
+    let threads = members(&below_us);
+    assert!(!threads.contains(&nix::unistd::gettid().as_raw()));
+    end(&searched, child);
+}
+
+#[test]
+fn a_grandchild_that_comes_later_is_found() {
+    let mut child = shell("read go; sleep 30 & wait", None);
+    let tree = Tree::attempt(OsStr::new("no-such-cookie"), &Kin::new());
+    tree.adopt(pid(&child));
+    assert_eq!(tree.memory().processes, 1);
+    drop(child.stdin.take());
+    eventually(|| tree.memory().processes == 2);
+    end(&tree, child);
+}
+
 #[test]
 fn two_attempts_are_told_apart() {
     let kin = Kin::new();

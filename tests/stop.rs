@@ -265,8 +265,8 @@ fn a_guard_killed_while_all_is_stopped_leaves_nobody() {
         run.family.to_group(Signal::SIGTSTP);
         run.family.stops(path);
         run.started.signal(Signal::SIGKILL);
-        run.started.end();
         eventually("nobody is left", || processes(&[&run.tag]).is_empty());
+        run.started.end();
     }
 }
 

@@ -146,7 +146,7 @@ pub fn split() -> io::Result<Side> {
             before.thread_set_mask()?;
             drop((reader, orders));
             become_subreaper();
-            //MUT
+            wake_when_the_guard_dies();
             fcntl(&words, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
             let pipe = writer;
             Ok(Side::Supervisor(GuardLink { pipe, words }))

@@ -12,13 +12,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::digest::Digest;
 use super::journal_lines::{self as lines, HEADER, Left, Scan};
+use super::journal_prune;
 
 pub use super::journal_lines::Done;
 
@@ -101,7 +102,7 @@ pub struct Journal {
 impl Journal {
     /// Opens the journal of `command` in the working directory `dir`, below `home`, and tells what it knows to be
     /// done. A last line that was not finished is dropped; a damaged journal is kept aside under another name, and
-    /// what is whole in it counts.
+    /// what is whole in it counts. Journals that were not used for long are removed.
     ///
     /// # Errors
     /// When it cannot be kept, or another batch has it.
@@ -112,7 +113,10 @@ impl Journal {
     ) -> Result<(Journal, Done), JournalError> {
         make_dir(home).map_err(|source| failed(home, source))?;
         let stem = home.join(name(dir, command));
+        let keeping = journal_prune::keep_all(home);
         let lock = lock(&stem.with_extension("lock"))?;
+        drop(keeping);
+        journal_prune::prune(home, SystemTime::now());
         let path = stem.with_extension("journal");
         let fail = |source| failed(&path, source);
         let mut file = OpenOptions::new()

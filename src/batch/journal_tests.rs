@@ -231,3 +231,23 @@ fn the_files_are_their_owners_alone() {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
 }
+
+#[test]
+fn a_start_removes_the_old_journals_of_others_and_never_its_own() {
+    let place = place();
+    place.three_done();
+    let other = |command: &str| Journal::open(&place.home, &place.dir, &[command.into()]);
+    drop(other("other").unwrap());
+    let running = other("running").unwrap();
+    let old = std::time::SystemTime::now() - 2 * journal_prune::KEPT_FOR;
+    for path in place.files("") {
+        let file = File::open(path).unwrap();
+        file.set_modified(old).unwrap();
+    }
+    assert_eq!(place.files(".journal").len(), 3);
+    let (_journal, done) = place.open();
+    assert_eq!(done.len(), 3, "its own");
+    assert_eq!(place.files(".journal").len(), 2);
+    assert_eq!(place.files(".lock").len(), 2);
+    drop(running);
+}

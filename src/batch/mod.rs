@@ -7,6 +7,7 @@ pub mod inputs;
 pub mod joblog;
 pub mod journal;
 mod journal_lines;
+mod journal_prune;
 pub mod observer;
 pub mod output;
 pub mod placeholder;

@@ -1,15 +1,16 @@
 //! `ffwarden batch INPUT... -- COMMAND {} ...`: many jobs in the foreground, on the engine.
 
+mod plan;
+
 use std::env;
 use std::io::{self, BufReader, Stdin};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::args::{Batch, Color, Options, Workers};
+use super::args::{Batch, Color, Options};
 use crate::batch::feed::{self, Feed, Recipe};
 use crate::batch::inputs::Inputs;
 use crate::batch::joblog::Joblog;
@@ -18,26 +19,19 @@ use crate::batch::observer::{Figures, Reporter, Telling, words};
 use crate::batch::output::{Output, Show};
 use crate::batch::placeholder::Template;
 use crate::batch::report::{BatchReport, Summary, gigabytes};
-use crate::batch::workers::{self, Asked, Calculation, Decided};
-use crate::config::policies::{self, Policies};
-use crate::config::policy::{BatchRange, Policy};
-use crate::config::profiles::Profiles;
-use crate::config::size::Size;
+use crate::config::policy::Policy;
 use crate::core::Settings;
-use crate::engine::{self, BATCH, BatchRule, Outcome, Setup, Task};
+use crate::engine::{self, Outcome, Setup, Task};
 use crate::ffmpeg::quote::shell_quoted;
 use crate::job::guard::{GuardLink, Side, split};
 use crate::job::verdict::{FAILED, Verdict};
-use crate::memory::{self, Machine};
+use crate::memory;
 use crate::report::ContainmentReport;
 use crate::report::record::Recorder;
 use crate::slice::detect::Container;
 
 /// The most failed jobs that an exit code tells; one more stands for all above, as in parallel.
 const MOST_FAILED: i32 = 100;
-/// The policy that counts workers by memory, and what a worker is taken for if it does not say.
-const WORKERS_POLICY: &str = "workers";
-const PER_WORKER: Size = Size::Bytes(2 << 30);
 
 /// Four frames a second are fluent enough, and cost nothing beside an encoder.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
@@ -96,13 +90,6 @@ fn rehearse(arguments: &Batch, dir: &Path) -> anyhow::Result<Verdict> {
     Ok(Verdict::Exit(0))
 }
 
-/// All that was decided before anything runs.
-struct Plan {
-    policy: Policy,
-    settings: Settings,
-    task: Task,
-}
-
 fn supervise(
     options: &Options,
     arguments: Batch,
@@ -117,7 +104,7 @@ fn supervise(
         container.containment(),
         container.choice().why
     );
-    let plan = plan(
+    let plan = plan::plan(
         options,
         &arguments,
         &memory::machine()?,
@@ -275,117 +262,6 @@ fn told(
     }
 }
 
-fn plan(
-    options: &Options,
-    arguments: &Batch,
-    machine: &Machine,
-    floor_bytes: u64,
-) -> anyhow::Result<Plan> {
-    let profiles = Profiles::load(&Profiles::directories())?;
-    let policies = Policies::load(&Policies::directories(), &profiles)?;
-    let name = arguments.policy.as_deref().unwrap_or(policies::DEFAULT);
-    let mut policy = policies.resolve(name, &profiles)?;
-    let memory_limit = match arguments.memory_limit {
-        Some(size) => Some(size),
-        None => variable::<Size>("MEMORY_LIMIT_PER_WORKER")?,
-    };
-    let cpus = std::thread::available_parallelism().map_or(1, |count| count.get());
-    let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
-    let asked = Asked {
-        workers: match arguments.workers {
-            Some(Workers::Count(count)) => Some(count),
-            Some(Workers::Auto) | None => None,
-        },
-        most: count("MAX_WORKERS")?,
-        batch: match arguments.batch_size {
-            Some(size) => Some(size),
-            None => count("BATCH_SIZE")?,
-        },
-        low_memory: arguments.low_memory,
-    };
-    let per_worker = memory_limit.or(policy.memory_per_job).unwrap_or(PER_WORKER);
-    let calculation =
-        (policy.name == WORKERS_POLICY && asked.workers.is_none()).then(|| Calculation {
-            available_bytes: machine.available_bytes,
-            per_worker_bytes: per_worker.resolve(machine.total_bytes),
-            most: asked.most.unwrap_or(cpus),
-        });
-    if let Some(calculation) = &calculation {
-        for line in calculation.to_string().lines() {
-            log::info!("{line}");
-        }
-    }
-    let decided = workers::decide(asked, cpus, calculation);
-    if arguments.low_memory {
-        policy.report_every = policy.report_every.or(Some(1));
-        log::info!(
-            "Low memory mode: {} workers, batch size {}",
-            decided.workers.unwrap_or(1),
-            decided.batch.unwrap_or(1)
-        );
-    }
-    let settings = Settings {
-        cpus,
-        workers: decided.workers,
-        memory_bytes: options.memory.map(|size| size.resolve(machine.total_bytes)),
-        floor_bytes,
-        swap_bytes: memory::swap_total_bytes(),
-        seed: seed(),
-    };
-    let mut request = options.request();
-    request.memory = memory_limit;
-    let task = Task {
-        request,
-        batch: batch_rule(arguments, &decided, &policy),
-        ..Task::default()
-    };
-    Ok(Plan {
-        policy,
-        settings,
-        task,
-    })
-}
-
-/// A command takes batches when it says so, or when anything was said on their size.
-fn batch_rule(arguments: &Batch, decided: &Decided, policy: &Policy) -> Option<BatchRule> {
-    let told = arguments.batch_signal.is_some() || arguments.batch_file.is_some();
-    let holds = !Template::new(&arguments.command)
-        .holding(&[BATCH])
-        .is_empty();
-    let maximum = decided.batch.unwrap_or(policy.batch.maximum);
-    (told || holds || decided.batch.is_some()).then(|| BatchRule {
-        range: BatchRange {
-            maximum,
-            minimum: policy.batch.minimum.min(maximum),
-        },
-        signal: arguments.batch_signal,
-        file: arguments.batch_file.clone(),
-    })
-}
-
-/// A variable of the environment that is not one of our own; an empty one is none.
-fn variable<T: FromStr>(name: &str) -> anyhow::Result<Option<T>>
-where
-    T::Err: std::fmt::Display,
-{
-    let Some(value) = env::var_os(name).filter(|value| !value.is_empty()) else {
-        return Ok(None);
-    };
-    value
-        .to_str()
-        .unwrap_or_default()
-        .trim()
-        .parse()
-        .map(Some)
-        .map_err(|error| anyhow::anyhow!("the environment has {name}={}: {error}", value.display()))
-}
-
-/// The same for a number that is at least 1.
-fn count(name: &str) -> anyhow::Result<Option<u32>> {
-    let number = variable::<std::num::NonZeroU32>(name)?;
-    Ok(number.map(std::num::NonZeroU32::get))
-}
-
 /// The level of `LOG_LEVEL`, which `FFWARDEN_LOG_LEVEL` goes before, by the names of Python's logging.
 pub fn log_level() -> Option<log::LevelFilter> {
     let value = ["FFWARDEN_LOG_LEVEL", "LOG_LEVEL"]
@@ -409,10 +285,4 @@ pub fn wants_color(color: Option<Color>) -> bool {
         Some(Color::Never) => false,
         Some(Color::Auto) | None => env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     }
-}
-
-/// Different for batches that start at the same moment.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::hash::RandomState::new().build_hasher().finish()
 }

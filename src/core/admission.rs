@@ -48,17 +48,16 @@ impl State {
     /// Starts what may start now.
     pub(super) fn admit(&mut self, now: Duration, actions: &mut Vec<Action>) {
         if self.stage_index() == 0 {
-            let running = u32::try_from(self.running.len()).unwrap_or(u32::MAX);
-            self.normal_running = running;
+            self.normal_running = u32::try_from(self.started_by_us()).unwrap_or(u32::MAX);
         }
-        let blocked = self.running.is_empty() && self.queue.ready().next().is_some();
+        let blocked = self.started_by_us() == 0 && self.queue.ready().next().is_some();
         if self.measured_at.is_none() || self.stale {
             if blocked {
                 self.ask_to_measure(now, actions);
             }
             return;
         }
-        while self.running.len() < self.workers() as usize {
+        while self.started_by_us() < self.workers() as usize {
             let admits = self.breaker.admits(now, self.level());
             if admits == Admits::Nothing {
                 return;
@@ -127,11 +126,12 @@ impl State {
         Some((job, fit, Some(head.job)))
     }
 
-    /// Whether even the lightest plan of a job needs more than all children may use.
+    /// Whether even the lightest plan of a job needs more than all children may use; what was adopted need not end.
     fn is_too_large(&self, job: &Job) -> bool {
         let budget = self.budget_bytes();
+        let at_most = budget.saturating_sub(self.adopted_bytes());
         let last = job.spec.rungs.len() - 1;
-        (job.ladder.rung()..=last).all(|rung| self.needs(job, rung, budget) > budget)
+        (job.ladder.rung()..=last).all(|rung| self.needs(job, rung, budget) > at_most)
     }
 
     fn room(&self) -> Room {
@@ -186,7 +186,7 @@ impl State {
         };
         lowered.or_else(|| {
             // Nothing that runs would make room for it: it is tried with what there is.
-            let alone = self.running.is_empty()
+            let alone = self.started_by_us() == 0
                 && job
                     .too_large_since
                     .is_some_and(|since| now >= since + PATIENCE);
@@ -250,7 +250,10 @@ impl State {
         let mut running: Vec<(Option<Duration>, &Running)> = self
             .running
             .values()
-            .map(|attempt| (attempt.left(&self.jobs[&attempt.job].spec, now), attempt))
+            .filter_map(|attempt| {
+                let spec = &self.job_of(attempt)?.spec;
+                Some((attempt.left(spec, now), attempt))
+            })
             .collect();
         // Those whose end nobody knows come last, the oldest first.
         running.sort_by_key(|(left, attempt)| (left.unwrap_or(Duration::MAX), attempt.started));
@@ -314,7 +317,7 @@ impl State {
             .max(floor);
         let batch = known.spec.batch.map(|range| share.batch(range));
         let running = Running {
-            job,
+            job: Some(job),
             rung: fit.rung,
             started: now,
             reserved_bytes: fit.needs_bytes,

@@ -97,8 +97,8 @@ pub enum Decision {
     Victim {
         /// Which.
         attempt: AttemptId,
-        /// Of which job.
-        job: JobId,
+        /// Of which job; none where it was adopted.
+        job: Option<JobId>,
         /// Memory it gives back, bytes.
         needs_bytes: u64,
         /// Work that is lost.
@@ -237,12 +237,15 @@ impl fmt::Display for Decision {
                 needs_bytes,
                 lost,
                 considered,
-            } => write!(
-                f,
-                "{job}: {attempt} is stopped, the one of {considered} that gives most back ({}) for the work lost ({})",
-                format_bytes(*needs_bytes),
-                seconds(lost)
-            ),
+            } => {
+                job.map_or(Ok(()), |job| write!(f, "{job}: "))?;
+                write!(
+                    f,
+                    "{attempt} is stopped, the one of {considered} that gives most back ({}) for the work lost ({})",
+                    format_bytes(*needs_bytes),
+                    seconds(lost)
+                )
+            }
             Decision::BreakerOpen { wait, why } => {
                 write!(f, "no new work for {}: {why}", seconds(wait))
             }

@@ -24,6 +24,15 @@ pub enum Event {
         /// Which.
         job: JobId,
     },
+    /// There is an attempt that the core did not start. It is measured, relieved, frozen and stopped as others are,
+    /// and takes of the budget what it is measured with. Nothing is reserved for it, its end is no job's end, and
+    /// nothing is concluded from how it ended.
+    Adopted {
+        /// Its name, from [`AttemptId::adopted`]; with another, or one that is in use, the event is ignored.
+        attempt: AttemptId,
+        /// When it was started, on the clock of `now`; taken for `now` if it is later.
+        started: Duration,
+    },
     /// An attempt has ended, and all it used is free again.
     Ended {
         /// Which.

@@ -13,9 +13,25 @@ use crate::config::size::format_bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u64);
 
-/// One attempt, named by the core; never used twice.
+/// One attempt; never used twice. Named by the core, but for those that the core did not start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AttemptId(pub u64);
+
+/// Where the names of adopted attempts begin: the core does not start so many, and what reads JSON's numbers as
+/// doubles still tells them apart.
+const ADOPTED: u64 = 1 << 52;
+
+impl AttemptId {
+    /// The name of the `number`th attempt that a shell adopts. None that the core gives is like it.
+    pub fn adopted(number: u64) -> AttemptId {
+        AttemptId(ADOPTED.saturating_add(number))
+    }
+
+    /// Whether the core did not start it.
+    pub fn is_adopted(self) -> bool {
+        self.0 >= ADOPTED
+    }
+}
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +41,10 @@ impl fmt::Display for JobId {
 
 impl fmt::Display for AttemptId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attempt {}", self.0)
+        match self.0.checked_sub(ADOPTED) {
+            Some(number) => write!(f, "adopted attempt {number}"),
+            None => write!(f, "attempt {}", self.0),
+        }
     }
 }
 

@@ -63,7 +63,7 @@ impl State {
         let mine = self
             .running
             .iter_mut()
-            .find(|(_, attempt)| attempt.job == job);
+            .find(|(_, attempt)| attempt.job == Some(job));
         match mine {
             Some((id, attempt)) if !attempt.stopping => {
                 attempt.stopping = true;
@@ -113,7 +113,6 @@ impl State {
         let Some(attempt) = self.running.remove(&id) else {
             return;
         };
-        let job = attempt.job;
         let by_memory = matches!(end.outcome, Outcome::Oom | Outcome::Pressure);
         if by_memory {
             // What was lost to pressure until now had a cause that is gone.
@@ -121,16 +120,14 @@ impl State {
             // Others may have taken what it left: nothing is started on old numbers.
             self.stale = true;
             self.relief.victim_ended(now);
-            if let Some(wait) = self.breaker.ended_by_memory(id, now) {
-                let why = "too many attempts ended by memory".to_owned();
-                actions.push(Action::Note(Decision::BreakerOpen { wait, why }));
-            }
-        } else if self.breaker.ended_well(id, now) {
-            actions.push(Action::Note(Decision::BreakerClosed));
+        }
+        if !attempt.is_adopted() {
+            self.tell_breaker(id, by_memory, now, actions);
         }
         // What is free now is known by looking; until then the numbers are the old ones less this attempt's.
         self.measures.children_bytes = self.children_bytes();
         self.ask_to_measure(now, actions);
+        let Some(job) = attempt.job else { return };
         let Some(known) = self.jobs.get_mut(&job) else {
             return;
         };
@@ -193,6 +190,23 @@ impl State {
                 };
                 self.finish(job, end, peak, actions);
             }
+        }
+    }
+
+    fn tell_breaker(
+        &mut self,
+        id: AttemptId,
+        by_memory: bool,
+        now: Duration,
+        actions: &mut Vec<Action>,
+    ) {
+        if by_memory {
+            if let Some(wait) = self.breaker.ended_by_memory(id, now) {
+                let why = "too many attempts ended by memory".to_owned();
+                actions.push(Action::Note(Decision::BreakerOpen { wait, why }));
+            }
+        } else if self.breaker.ended_well(id, now) {
+            actions.push(Action::Note(Decision::BreakerClosed));
         }
     }
 }

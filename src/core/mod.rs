@@ -7,6 +7,7 @@
 //!
 //! - [`event`], [`action`], [`decision`], [`job`]: the words that the core and its shells exchange
 //! - [`state`]: the state of jobs and memory, and `step`
+//! - `adopted`: attempts that the core did not start
 //! - `lives`: a job from its submission over its attempts to its one end
 //! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
 //! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
@@ -17,6 +18,7 @@
 
 pub mod action;
 mod admission;
+mod adopted;
 pub mod breaker;
 pub mod budget;
 pub mod decision;

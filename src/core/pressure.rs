@@ -7,6 +7,7 @@ use super::action::{Action, ReliefId};
 use super::decision::Decision;
 use super::job::AttemptId;
 use super::level::met;
+use super::running::Running;
 use super::state::State;
 use super::victim::{self, Candidate};
 use crate::config::policy::{ReliefKind, Stage};
@@ -270,11 +271,8 @@ impl State {
             ReliefKind::Reclaim => running().map(|(id, _)| *id).collect(),
             ReliefKind::Signal => {
                 self.policy.relief.signal?;
-                let answers = |attempt: &super::running::Running| {
-                    self.jobs
-                        .get(&attempt.job)
-                        .is_some_and(|job| job.spec.relievable)
-                };
+                let answers =
+                    |attempt: &Running| self.job_of(attempt).is_some_and(|job| job.spec.relievable);
                 running()
                     .filter(|(_, attempt)| answers(attempt))
                     .map(|(id, _)| *id)
@@ -353,17 +351,18 @@ impl State {
         let candidates: Vec<Candidate> = self
             .running
             .iter()
-            .filter_map(|(id, attempt)| {
-                let job = self.jobs.get(&attempt.job)?;
-                Some(Candidate {
+            .map(|(id, attempt)| {
+                let job = self.job_of(attempt);
+                Candidate {
                     attempt: *id,
                     needs_bytes: attempt.used.needs_bytes,
                     lost: attempt.lost(now),
                     progress: attempt.used.progress,
-                    priority: job.spec.priority,
-                    stops: job.stops,
-                    repeatable: job.spec.repeatable,
-                })
+                    priority: job.map_or(0, |job| job.spec.priority),
+                    stops: job.map_or(0, |job| job.stops),
+                    // What the core did not start it cannot start again.
+                    repeatable: job.is_some_and(|job| job.spec.repeatable),
+                }
             })
             .collect();
         if candidates.len() < 2 && !even_the_last {
@@ -401,8 +400,12 @@ impl State {
             .all(|attempt| attempt.frozen.is_some());
         let mut one = false;
         let mut thawed = Vec::new();
-        // In the order of their numbers, which is that of their age.
-        for (id, attempt) in &mut self.running {
+        let frozen = |attempt: &Running| attempt.frozen.is_some();
+        let attempts = self.running.iter_mut();
+        let mut by_age: Vec<_> = attempts.filter(|(_, one)| frozen(one)).collect();
+        // The numbers of adopted ones do not tell their age.
+        by_age.sort_by_key(|(id, attempt)| (attempt.started, **id));
+        for (id, attempt) in by_age {
             let Some((since, at_stage)) = attempt.frozen.filter(|_| !attempt.stopping) else {
                 continue;
             };

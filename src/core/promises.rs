@@ -47,25 +47,50 @@ fn made() -> impl Strategy<Value = Made> {
     })
 }
 
+/// A process that the core did not start: what it takes, and from when to when it runs, in seconds.
+#[derive(Debug, Clone)]
+struct Found {
+    mib: u64,
+    from: u64,
+    until: u64,
+}
+
+/// Some end soon and some never; those leave room enough.
+fn found() -> impl Strategy<Value = Found> {
+    (50u64..250, 0u64..120, 1u64..200, any::<bool>()).prop_map(|(mib, from, secs, ends)| Found {
+        mib,
+        from,
+        until: if ends { from + secs } else { u64::MAX },
+    })
+}
+
 /// Plays jobs and other programs' memory (MiB, one value for each ten seconds; later ones are the last) on a machine
 /// of 2000 MiB. Returns all that was said and done.
 fn play(jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
-    play_under(policy(), jobs, others)
+    play_beside(policy(), jobs, others, &[])
 }
 
 /// The same under a policy that never leaves its first stage.
 fn play_calm(jobs: &[Made]) -> Vec<(u64, Action)> {
     let mut calm = policy();
     calm.stages.truncate(1);
-    play_under(calm, jobs, &[0])
+    play_beside(calm, jobs, &[0], &[])
 }
 
-fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action)> {
+fn play_beside(
+    policy: Policy,
+    jobs: &[Made],
+    others: &[u64],
+    found: &[Found],
+) -> Vec<(u64, Action)> {
     const TOTAL: u64 = 2000;
     let mut state = State::new(policy, settings());
     let mut log = Vec::new();
     let mut finals = BTreeSet::new();
     let mut live: BTreeMap<AttemptId, (Start, u64)> = BTreeMap::new();
+    let mut adopted: BTreeMap<AttemptId, &Found> = BTreeMap::new();
+    // What the core was last told of them, in all.
+    let mut adopted_use: BTreeMap<AttemptId, u64> = BTreeMap::new();
     let mut wake = Some(Duration::ZERO);
     let mut events: VecDeque<Event> = jobs
         .iter()
@@ -79,6 +104,17 @@ fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action
         if wake.is_some_and(|at| at <= secs(now)) {
             wake = None;
             events.push_back(Event::Tick);
+        }
+        for (number, process) in found.iter().enumerate() {
+            let attempt = AttemptId::adopted(number as u64);
+            if process.from == now {
+                adopted.insert(attempt, process);
+                let started = secs(now);
+                events.push_back(Event::Adopted { attempt, started });
+            } else if process.until == now && adopted.remove(&attempt).is_some() {
+                let end = end(Outcome::Exited, true, 0);
+                events.push_back(Event::Ended { attempt, end });
+            }
         }
         let ended: Vec<AttemptId> = live
             .iter()
@@ -100,25 +136,43 @@ fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action
             events.push_back(Event::Ended { attempt, end });
         }
         while let Some(event) = events.pop_front() {
+            if let Event::Ended { attempt, .. } = event {
+                adopted_use.remove(&attempt);
+            }
+            if let Event::Measured(sample) = &event {
+                let uses = sample.attempts.iter();
+                adopted_use = uses
+                    .filter(|(id, _)| adopted.contains_key(id))
+                    .map(|(id, used)| (*id, used.needs_bytes))
+                    .collect();
+            }
             for action in step(&mut state, event, secs(now)) {
                 match &action {
                     Action::Start(start) => {
+                        assert!(!start.attempt.is_adopted());
                         let reserved: u64 =
                             live.values().map(|(start, _)| start.reserved_bytes).sum();
+                        let adopted: u64 = adopted_use.values().sum();
                         assert!(
-                            reserved + start.reserved_bytes <= state.budget_bytes(),
+                            reserved + adopted + start.reserved_bytes <= state.budget_bytes(),
                             "the sum of reservations passes the budget"
                         );
                         let made = &jobs[start.job.0 as usize];
                         live.insert(start.attempt, (*start, now + made.secs));
                     }
                     Action::Stop { attempt } => {
-                        live.remove(attempt).expect("what is stopped was running");
-                        let end = end(Outcome::Pressure, false, 10);
-                        events.push_back(Event::Ended {
-                            attempt: *attempt,
-                            end,
-                        });
+                        let ran = live.remove(attempt).is_some();
+                        let was_adopted = adopted.remove(attempt).is_some();
+                        if ran || was_adopted {
+                            let end = end(Outcome::Pressure, false, 10);
+                            events.push_back(Event::Ended {
+                                attempt: *attempt,
+                                end,
+                            });
+                        } else {
+                            let is_its_end = |event: &Event| matches!(event, Event::Ended { attempt: ended, .. } if ended == attempt);
+                            assert!(events.iter().any(is_its_end), "what is stopped was running");
+                        }
                     }
                     Action::Measure => {
                         let other = others[(now / 10).min(others.len() as u64 - 1) as usize];
@@ -126,13 +180,16 @@ fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action
                             jobs[start.job.0 as usize].peak_mib / (start.rung as u64 + 1)
                         };
                         let children: u64 = live.values().map(|(start, _)| needs(start)).sum();
-                        let attempts = live.iter().map(|(id, (start, _))| {
-                            let used = Use {
-                                needs_bytes: needs(start) * MIB,
-                                ..Use::default()
-                            };
-                            (*id, used)
-                        });
+                        let children = children + adopted.values().map(|one| one.mib).sum::<u64>();
+                        let used = |mib: u64| Use {
+                            needs_bytes: mib * MIB,
+                            ..Use::default()
+                        };
+                        let started = live
+                            .iter()
+                            .map(|(id, (start, _))| (*id, used(needs(start))));
+                        let found = adopted.iter().map(|(id, one)| (*id, used(one.mib)));
+                        let attempts = started.chain(found);
                         events.push_back(Event::Measured(Sample {
                             total_bytes: TOTAL * MIB,
                             available_bytes: TOTAL.saturating_sub(other + children) * MIB,
@@ -156,7 +213,7 @@ fn play_under(policy: Policy, jobs: &[Made], others: &[u64]) -> Vec<(u64, Action
             }
         }
         if finals.len() == jobs.len() {
-            assert!(live.is_empty() && state.running() == 0);
+            assert!(live.is_empty() && state.running() == adopted.len());
             return log;
         }
     }
@@ -210,6 +267,19 @@ proptest! {
         others.push(300);
         let log = play(&jobs, &others);
         prop_assert_eq!(play(&jobs, &others), log);
+    }
+
+    /// The same beside processes that the core did not start: what they use is within the budget, they are not
+    /// started again when they were stopped, and one that never ends keeps no job from its end.
+    #[test]
+    fn the_same_beside_adopted_ones(
+        jobs in proptest::collection::vec(made(), 1..20),
+        mut others in proptest::collection::vec(0u64..1900, 0..12),
+        found in proptest::collection::vec(found(), 1..4),
+    ) {
+        others.push(300);
+        let log = play_beside(policy(), &jobs, &others, &found);
+        prop_assert_eq!(play_beside(policy(), &jobs, &others, &found), log);
     }
 
     /// What is at the head of the line starts no later than it would have if nothing had gone before it.

@@ -11,7 +11,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(5);
 /// A running attempt.
 #[derive(Debug, Clone)]
 pub(super) struct Running {
-    pub job: JobId,
+    /// None for one that was adopted.
+    pub job: Option<JobId>,
     pub rung: usize,
     pub started: Duration,
     pub reserved_bytes: u64,
@@ -27,12 +28,33 @@ pub(super) struct Running {
 }
 
 impl Running {
+    /// One that the core did not start. Nothing is known of it but what it will be measured with.
+    pub fn adopted(started: Duration) -> Running {
+        Running {
+            job: None,
+            rung: 0,
+            started,
+            reserved_bytes: 0,
+            limit_bytes: u64::MAX,
+            cpu_milli: 0,
+            batch: None,
+            used: Use::default(),
+            frozen: None,
+            stopping: false,
+        }
+    }
+
+    /// Whether the core did not start it.
+    pub fn is_adopted(&self) -> bool {
+        self.job.is_none()
+    }
+
     /// Bytes held for it: what was reserved, or what it uses if it is more.
     pub fn held(&self) -> u64 {
         self.reserved_bytes.max(self.used.needs_bytes)
     }
 
-    /// What it needs of its own limit, percent.
+    /// What it needs of its own limit, percent; nothing of one that has none.
     pub fn share(&self) -> f64 {
         self.used.needs_bytes as f64 * 100.0 / self.limit_bytes.max(1) as f64
     }
@@ -48,7 +70,12 @@ impl Running {
         let age = now.saturating_sub(self.started);
         if self.is_settled(now) && self.frozen.is_none() && !used.cpu.is_zero() {
             let milli = used.cpu.as_millis() * 1000 / age.as_millis().max(1);
-            self.cpu_milli = self.cpu_milli.min(u32::try_from(milli).unwrap_or(u32::MAX));
+            let milli = u32::try_from(milli).unwrap_or(u32::MAX);
+            self.cpu_milli = if self.is_adopted() {
+                milli
+            } else {
+                self.cpu_milli.min(milli)
+            };
         }
     }
 

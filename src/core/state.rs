@@ -1,7 +1,7 @@
 //! The state of all jobs and of memory, and the one function that changes it.
 //!
 //! What is decided when nothing more than an event has to be booked stands here; new work is started in `admission`,
-//! pressure is answered in `pressure`.
+//! pressure is answered in `pressure`, and attempts that the core did not start are booked in `adopted`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -151,7 +151,7 @@ impl State {
             .fold(0, u64::saturating_add)
     }
 
-    /// Attempts running, frozen ones included.
+    /// Attempts running, frozen and adopted ones included.
     pub fn running(&self) -> usize {
         self.running.len()
     }
@@ -179,7 +179,7 @@ impl State {
                 continue;
             };
             attempt.measured(*used, now);
-            let Some(job) = self.jobs.get(&attempt.job) else {
+            let Some(job) = attempt.job.and_then(|job| self.jobs.get(&job)) else {
                 continue;
             };
             let unknown = job.spec.rungs[attempt.rung].estimate_bytes.is_none();
@@ -259,7 +259,8 @@ impl State {
     fn tell(&mut self, actions: &mut Vec<Action>) {
         let share = self.stage().batch;
         for (id, attempt) in &mut self.running {
-            let Some(job) = self.jobs.get(&attempt.job).filter(|job| job.spec.tellable) else {
+            let job = attempt.job.and_then(|job| self.jobs.get(&job));
+            let Some(job) = job.filter(|job| job.spec.tellable) else {
                 continue;
             };
             let batch = job.spec.batch.map(|range| share.batch(range));
@@ -340,6 +341,7 @@ pub fn step(state: &mut State, event: Event, now: Duration) -> Vec<Action> {
     match event {
         Event::Submitted { job, spec } => state.submit(job, spec),
         Event::Cancelled { job } => state.cancel(job, &mut actions),
+        Event::Adopted { attempt, started } => state.adopt(attempt, started, now),
         Event::Ended { attempt, end } => state.ended(attempt, end, now, &mut actions),
         Event::Measured(sample) => state.measured(&sample, now, &mut actions),
         Event::Triggered { full } => {

@@ -131,7 +131,7 @@ impl Engine<'_> {
             ReliefKind::Command => match self.reliefs.command(relief, now) {
                 Ok(()) => true,
                 Err(error) => {
-                    log::warn!("the relief command: {error}");
+                    log::warn!("{error}");
                     false
                 }
             },

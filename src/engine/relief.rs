@@ -4,25 +4,18 @@
 //! loop. Either is given up after the policy's time; that it helped is for the core to judge.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{Signal, killpg};
-
 use super::threads::Answers;
-use crate::child::{self, Apart, Launch, Placement, Process, find_program};
+use crate::child::relief_command::{ReliefCommand, ReliefCommandError};
 use crate::config::policy::ReliefRules;
 use crate::core::ReliefId;
-use crate::job::JobError;
-use crate::sys::{self, Reaped, WaitStatus};
+use crate::sys::Reaped;
 
 /// How long a child has to act on a relief signal before memory is looked at: unloading a model takes a moment.
 const SIGNAL_TAKES: Duration = Duration::from_millis(500);
-/// Bytes of what a relief command says that are kept for the log.
-const SAID_BOUND: usize = 4096;
 
 /// The reliefs under way.
 pub struct Reliefs {
@@ -37,17 +30,7 @@ enum UnderWay {
     /// A signal was sent.
     Signal { until: Instant },
     /// A command runs.
-    Command(Box<Command>),
-}
-
-struct Command {
-    process: Process,
-    /// None when it has closed it.
-    said: Option<OwnedFd>,
-    kept: Vec<u8>,
-    kill_at: Instant,
-    /// It was killed and is answered; it only has to be reaped.
-    killed: bool,
+    Command(Box<ReliefCommand>),
 }
 
 /// A relief that is over.
@@ -97,35 +80,9 @@ impl Reliefs {
     ///
     /// # Errors
     /// When there is none, or it cannot be started.
-    pub fn command(&mut self, relief: ReliefId, now: Instant) -> Result<(), JobError> {
-        let words = self.rules.command.iter().flatten();
-        let argv: Vec<OsString> = words.map(OsString::from).collect();
-        let path = find_program(argv.first().map_or(OsStr::new(""), OsString::as_os_str))?;
-        let (said, says) = sys::cloexec_pipe()?;
-        fcntl(&said, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(std::io::Error::from)?;
-        let null = std::fs::File::open("/dev/null")?;
-        let launch = Launch {
-            path,
-            argv,
-            keep_fd: None,
-            apart: Some(Apart {
-                stdio: [null.into(), says.try_clone()?, says],
-                env: Vec::new(),
-                open_files: self.open_files,
-            }),
-        };
-        let placement = Placement {
-            cgroup: None,
-            cgroup_procs: None,
-            rlimit_data: None,
-        };
-        let command = Command {
-            process: child::spawn(&launch, &placement)?,
-            said: Some(said),
-            kept: Vec::new(),
-            kill_at: now + self.rules.timeout,
-            killed: false,
-        };
+    pub fn command(&mut self, relief: ReliefId, now: Instant) -> Result<(), ReliefCommandError> {
+        let argv = self.rules.command.as_deref().unwrap_or_default();
+        let command = ReliefCommand::start(argv, self.rules.timeout, self.open_files, now)?;
         let command = UnderWay::Command(Box::new(command));
         self.under_way.insert(relief, command);
         Ok(())
@@ -134,7 +91,7 @@ impl Reliefs {
     /// To be polled for reading: what commands say.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.under_way.values().filter_map(|one| match one {
-            UnderWay::Command(command) if !command.killed => command.said.as_ref().map(AsFd::as_fd),
+            UnderWay::Command(command) => command.fd(),
             _ => None,
         })
     }
@@ -144,7 +101,7 @@ impl Reliefs {
         let times = self.under_way.values().filter_map(|one| match one {
             UnderWay::Thread { give_up } => Some(*give_up),
             UnderWay::Signal { until } => Some(*until),
-            UnderWay::Command(command) => (!command.killed).then_some(command.kill_at),
+            UnderWay::Command(command) => command.kill_at(),
         });
         times.min()
     }
@@ -156,14 +113,9 @@ impl Reliefs {
             match one {
                 UnderWay::Thread { give_up } if now >= *give_up => over.push((*relief, false)),
                 UnderWay::Signal { until } if now >= *until => over.push((*relief, true)),
-                UnderWay::Command(command) if !command.killed => {
-                    command.read();
-                    if now >= command.kill_at {
-                        command.kill();
-                        log::warn!(
-                            "the relief command was killed: it took longer than {:.1} s",
-                            self.rules.timeout.as_secs_f64()
-                        );
+                UnderWay::Command(command) => {
+                    if let Err(error) = command.go_on(now) {
+                        log::warn!("{error}");
                         over.push((*relief, false));
                     }
                 }
@@ -190,22 +142,17 @@ impl Reliefs {
     /// A child has ended: if it was a command's, whether the relief is over with it.
     pub fn reaped(&mut self, reaped: &Reaped) -> Option<Over> {
         let mine = |one: &UnderWay| match one {
-            UnderWay::Command(command) => command.process.pid == reaped.pid,
+            UnderWay::Command(command) => command.pid() == reaped.pid,
             _ => false,
         };
         let relief = *self.under_way.iter().find(|(_, one)| mine(one))?.0;
-        let Some(UnderWay::Command(mut command)) = self.under_way.remove(&relief) else {
+        let Some(UnderWay::Command(command)) = self.under_way.remove(&relief) else {
             return None;
         };
-        if command.killed {
-            return None;
-        }
-        command.read();
-        command.say();
-        let done = reaped.status == WaitStatus::Exited(0);
-        if !done {
-            log::warn!("the relief command failed: {}", ending(reaped.status));
-        }
+        let done = command
+            .reaped(reaped.status)?
+            .inspect_err(|error| log::warn!("{error}"))
+            .is_ok();
         Some(Over { relief, done })
     }
 
@@ -215,45 +162,6 @@ impl Reliefs {
             if let UnderWay::Command(command) = one {
                 command.kill();
             }
-        }
-    }
-}
-
-fn ending(status: WaitStatus) -> String {
-    match status {
-        WaitStatus::Exited(code) => format!("it exited with {code}"),
-        WaitStatus::Signaled(number) => format!("signal {number} killed it"),
-    }
-}
-
-impl Command {
-    fn read(&mut self) {
-        let mut chunk = [0u8; 1024];
-        while let Some(said) = &self.said {
-            match nix::unistd::read(said, &mut chunk) {
-                // A pipe that is closed is always ready.
-                Ok(0) => self.said = None,
-                Ok(count) => {
-                    let room = SAID_BOUND.saturating_sub(self.kept.len()).min(count);
-                    self.kept.extend_from_slice(&chunk[..room]);
-                }
-                Err(_) => return,
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        if !self.killed {
-            self.say();
-            // Its group, which it leads: not reaped, so the number is still its own.
-            let _already_gone = killpg(self.process.pid, Signal::SIGKILL);
-            self.killed = true;
-        }
-    }
-
-    fn say(&self) {
-        for line in String::from_utf8_lossy(&self.kept).lines() {
-            log::info!("relief command: {}", line.escape_debug());
         }
     }
 }

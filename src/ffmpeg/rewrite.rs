@@ -5,6 +5,7 @@
 //! written wins, so an option of the user that matches one stream only (`-threads:v:1`) stays in force.
 
 mod encoder;
+mod encoder_params;
 mod params;
 mod streams;
 

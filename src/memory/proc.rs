@@ -68,6 +68,12 @@ pub fn ticks(count: u64) -> Duration {
     Duration::from_millis(count.saturating_mul(1000) / procfs::ticks_per_second().max(1))
 }
 
+/// Time since boot, in suspension too: the clock that [`Stat::start`] is on.
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::try_from(now).unwrap_or_default()
+}
+
 /// Resident and shared pages of a `/proc/PID/statm`.
 pub fn statm(text: &str) -> Option<(u64, u64)> {
     let mut fields = text.split_ascii_whitespace().skip(1);

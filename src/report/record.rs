@@ -169,3 +169,71 @@ impl Lines {
         Ok((!line.is_empty()).then_some(line))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::policies::Policies;
+    use crate::core::{AttemptId, Sample, Use};
+
+    /// Two processes that the core did not start, and memory that is nearly used up.
+    fn events() -> Vec<Event> {
+        let attempt = AttemptId::adopted;
+        let used = |gib: u64| Use {
+            needs_bytes: gib << 30,
+            ..Use::default()
+        };
+        let sample = Sample {
+            total_bytes: 16 << 30,
+            available_bytes: 1 << 20,
+            attempts: [(attempt(1), used(3)), (attempt(2), used(9))].into(),
+            ..Sample::default()
+        };
+        let started = Duration::from_secs(1);
+        let adopted = |number| Event::Adopted {
+            attempt: attempt(number),
+            started,
+        };
+        vec![adopted(1), adopted(2), Event::Measured(sample)]
+    }
+
+    #[test]
+    fn adopted_attempts_are_written_down_and_played_again() {
+        let dirs: [&Path; 0] = [];
+        let profiles = Profiles::load(&dirs).unwrap();
+        let policies = Policies::load(&dirs, &profiles).unwrap();
+        let policy = policies.resolve("default", &profiles).unwrap();
+        let settings = Settings {
+            cpus: 4,
+            workers: None,
+            memory_bytes: None,
+            floor_bytes: 0,
+            swap_bytes: 0,
+            seed: 0,
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        let mut recorder = Recorder::begin(&path, &policy, &settings).unwrap();
+        let mut state = State::new(policy, settings);
+        let mut decided = Vec::new();
+        for (at, event) in events().into_iter().enumerate() {
+            let at = Duration::from_secs(at as u64);
+            recorder.event(&event, at);
+            for action in step(&mut state, event, at) {
+                if let Action::Note(decision) = action {
+                    decided.push((at, decision));
+                }
+            }
+        }
+        drop(recorder);
+        let is_victim = |decision: &Decision| matches!(decision, Decision::Victim { attempt, .. } if *attempt == AttemptId::adopted(2));
+        assert!(decided.iter().any(|(_, decision)| is_victim(decision)));
+        let mut again = Vec::new();
+        let end = replay(&path, None, |at, decision| {
+            again.push((at, decision.clone()));
+        })
+        .unwrap();
+        assert_eq!(again, decided);
+        assert_eq!(end.running(), 2);
+    }
+}

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::policies::Policies;
 use crate::config::profiles::Profiles;
 use crate::core::ladder::Outcome;
-use crate::core::{End, Final, JobSpec, Rung, Use};
+use crate::core::{End, Final, JobSpec, Rung, Sample, Start, Use};
 
 const GIB: u64 = 1 << 30;
 

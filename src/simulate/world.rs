@@ -5,51 +5,33 @@
 //! slowed down by the same factor: one service clock runs for all of them, and what is foreseen on it stays in order
 //! when that factor changes. Memory runs evenly between two turns, so the moment a limit is met is computed, not
 //! searched for. Each thing that happens costs the logarithm of how much is foreseen.
+//!
+//! - `rules`: what the machine is told of the policy
+//! - `agenda`: what is foreseen, and when
+//! - `children`: attempts from their start to their end
+//! - `memory`: what is in use and when it is full; `relief`: what is done to running children
 
+mod agenda;
+mod children;
 mod memory;
 mod relief;
+mod rules;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+pub use self::rules::Rules;
+
+use self::agenda::{Agenda, Timer};
 use self::memory::Sums;
 use super::attempt::Attempt;
-use super::scenario::{FaultKind, Group, Scenario, Stall};
-use crate::config::policy::{Policy, ReliefKind, Trigger};
+use super::scenario::{Scenario, Stall};
+use crate::config::policy::ReliefKind;
 use crate::core::ladder::Outcome;
-use crate::core::{Action, AttemptId, End, Event, JobId, ReliefId, Start};
+use crate::core::{Action, AttemptId, Event, JobId, ReliefId};
 
 /// A measurement that is asked for takes this long: what is asked at every look must not stop the clock.
 const MEASURING: u64 = 1_000_000;
-/// After so many changes the sums over all children are made anew, against rounding.
-const RESUM: u32 = 256;
-
-/// What the shell takes from a policy. A baseline has no policy, looks at nothing and waits for nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Rules {
-    /// Time between two looks at memory; none looks at none.
-    pub poll: Option<Duration>,
-    /// How long a relief may take.
-    pub relief_timeout: Duration,
-    /// Kernel triggers.
-    pub triggers: Vec<Trigger>,
-}
-
-impl Rules {
-    /// As a policy says.
-    pub fn of(policy: &Policy) -> Rules {
-        Rules {
-            poll: Some(policy.poll.max(Duration::from_millis(1))),
-            relief_timeout: policy.relief.timeout,
-            triggers: policy
-                .stages
-                .iter()
-                .filter_map(|stage| stage.enter.trigger)
-                .collect(),
-        }
-    }
-}
 
 /// What comes next.
 #[derive(Debug)]
@@ -69,34 +51,6 @@ pub struct Kill {
     pub wanted_bytes: u64,
 }
 
-/// A moment on the service clock. Never NaN.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Service(f64);
-
-impl Eq for Service {}
-
-impl PartialOrd for Service {
-    fn partial_cmp(&self, other: &Service) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Service {
-    fn cmp(&self, other: &Service) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    Arrival { group: usize, index: u64 },
-    Background(usize),
-    Stall(usize),
-    Trigger { trigger: usize, stall: usize },
-    Stopped(AttemptId),
-    Relieved(ReliefId),
-}
-
 enum Coming {
     Turn,
     Timer,
@@ -113,11 +67,7 @@ pub struct World<'a> {
     now: u64,
     service: f64,
     rate: f64,
-    order: u64,
-    timers: BinaryHeap<Reverse<(u64, u64, Timer)>>,
-    /// Timers that change something, unlike triggers that repeat.
-    pending: usize,
-    turns: BinaryHeap<Reverse<(Service, u64, AttemptId, u32)>>,
+    agenda: Agenda,
     measure_at: Option<u64>,
     wake_at: Option<u64>,
     ready: VecDeque<Event>,
@@ -144,10 +94,7 @@ impl<'a> World<'a> {
             now: 0,
             service: 0.0,
             rate: 1.0,
-            order: 0,
-            timers: BinaryHeap::new(),
-            pending: 0,
-            turns: BinaryHeap::new(),
+            agenda: Agenda::default(),
             measure_at: rules.poll.map(|_| 0),
             wake_at: None,
             ready: VecDeque::new(),
@@ -170,14 +117,16 @@ impl<'a> World<'a> {
             rules,
         };
         for (index, point) in scenario.background.iter().enumerate() {
-            world.set_timer(nanos(point.at), Timer::Background(index));
+            world.agenda.set(nanos(point.at), Timer::Background(index));
         }
         for (index, stall) in scenario.stalls.iter().enumerate() {
-            world.set_timer(nanos(stall.at), Timer::Stall(index));
+            world.agenda.set(nanos(stall.at), Timer::Stall(index));
         }
         for (group, jobs) in scenario.groups.iter().enumerate() {
             if jobs.count > 0 {
-                world.set_timer(nanos(jobs.at), Timer::Arrival { group, index: 0 });
+                world
+                    .agenda
+                    .set(nanos(jobs.at), Timer::Arrival { group, index: 0 });
             }
         }
         world.head_for_background();
@@ -216,7 +165,7 @@ impl<'a> World<'a> {
 
     /// Whether something is still to come by itself: arrivals, other programs, ends of attempts and reliefs.
     pub fn is_moving(&self) -> bool {
-        self.pending > 0 || !self.ready.is_empty() || !self.running.is_empty()
+        self.agenda.has_changes() || !self.ready.is_empty() || !self.running.is_empty()
     }
 
     /// Kills by the kernel since this was last asked.
@@ -281,21 +230,15 @@ impl<'a> World<'a> {
     }
 
     fn coming(&mut self) -> Option<(u64, Coming)> {
-        while let Some(Reverse((_, _, attempt, generation))) = self.turns.peek() {
-            if self
-                .running
-                .get(attempt)
-                .is_some_and(|attempt| attempt.generation == *generation)
-            {
-                break;
-            }
-            self.turns.pop();
-        }
-        let turn = self.turns.peek().map(|Reverse((at, ..))| {
-            let seconds = ((at.0 - self.service) / self.rate).max(0.0);
+        let running = &self.running;
+        let turn = self
+            .agenda
+            .next_turn(|id| running.get(&id).map(|one| one.generation));
+        let turn = turn.map(|at| {
+            let seconds = ((at - self.service) / self.rate).max(0.0);
             self.now.saturating_add(ceil_nanos(seconds))
         });
-        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let timer = self.agenda.next_timer();
         let past = |at: Option<u64>| at.map(|at| at.max(self.now));
         // At the same moment things happen in this order; a look at memory sees all of them.
         [
@@ -314,11 +257,11 @@ impl<'a> World<'a> {
         match what {
             Coming::Full => {}
             Coming::Turn => {
-                let Some(Reverse((at, _, id, _))) = self.turns.pop() else {
+                let Some((at, id)) = self.agenda.take_turn() else {
                     return;
                 };
                 // The clock is in whole nanoseconds and may be a little ahead.
-                self.service = self.service.max(at.0);
+                self.service = self.service.max(at);
                 let end = self
                     .change(id, |attempt, service| attempt.take_turn(service))
                     .flatten();
@@ -327,12 +270,9 @@ impl<'a> World<'a> {
                 }
             }
             Coming::Timer => {
-                let Some(Reverse((_, _, timer))) = self.timers.pop() else {
+                let Some(timer) = self.agenda.take_timer() else {
                     return;
                 };
-                if !matches!(timer, Timer::Trigger { .. }) {
-                    self.pending -= 1;
-                }
                 self.timer(timer);
             }
             Coming::Wake => {
@@ -367,7 +307,7 @@ impl<'a> World<'a> {
                     && index + 1 < jobs.count
                 {
                     let at = nanos(jobs.arrival(index + 1));
-                    self.set_timer(
+                    self.agenda.set(
                         at,
                         Timer::Arrival {
                             group,
@@ -398,102 +338,6 @@ impl<'a> World<'a> {
             Timer::Stopped(attempt) => self.end(attempt, Outcome::Pressure, false),
             Timer::Relieved(relief) => self.relieved(relief),
         }
-    }
-
-    fn start(&mut self, start: &Start) {
-        let Some((group, drawn)) = self.scenario.drawn(start.job) else {
-            return;
-        };
-        let earlier = if group.fault.is_some() {
-            let made = self.made.entry(start.job).or_insert(0);
-            *made += 1;
-            *made - 1
-        } else {
-            0
-        };
-        if group
-            .fault_of(&drawn, earlier)
-            .is_some_and(|fault| fault.kind == FaultKind::Start)
-        {
-            let end = End {
-                outcome: Outcome::Exited,
-                success: false,
-                peak_bytes: 0,
-                cpu: Duration::ZERO,
-            };
-            self.ready.push_back(Event::Ended {
-                attempt: start.attempt,
-                end,
-            });
-            return;
-        }
-        let attempt = Attempt::new(group, drawn, start, earlier, self.service);
-        self.sums.add(&attempt, self.service);
-        self.foresee(start.attempt, &attempt);
-        self.running.insert(start.attempt, attempt);
-    }
-
-    /// Ends an attempt, if it is still there.
-    fn end(&mut self, id: AttemptId, outcome: Outcome, success: bool) {
-        let Some(mut attempt) = self.running.remove(&id) else {
-            return;
-        };
-        self.sums.take(&attempt, self.service);
-        attempt.set(attempt.frozen, attempt.stopping, self.service);
-        let end = End {
-            outcome,
-            success,
-            peak_bytes: attempt.peak as u64,
-            cpu: Duration::from_secs_f64(attempt.cpu_at(self.service).max(0.0)),
-        };
-        if self.running.is_empty() {
-            self.sums = Sums::default();
-        }
-        self.ready.push_back(Event::Ended { attempt: id, end });
-    }
-
-    /// Changes an attempt; the sums and what is foreseen follow.
-    fn change<R>(
-        &mut self,
-        id: AttemptId,
-        change: impl FnOnce(&mut Attempt, f64) -> R,
-    ) -> Option<R> {
-        let attempt = self.running.get_mut(&id)?;
-        self.sums.take(attempt, self.service);
-        let result = change(attempt, self.service);
-        attempt.generation += 1;
-        self.sums.add(attempt, self.service);
-        let foreseen = attempt.foreseen();
-        self.foresee_at(id, foreseen);
-        self.changes += 1;
-        if self.changes >= RESUM {
-            self.resum();
-        }
-        Some(result)
-    }
-
-    fn foresee(&mut self, id: AttemptId, attempt: &Attempt) {
-        self.foresee_at(id, attempt.foreseen());
-    }
-
-    fn foresee_at(&mut self, id: AttemptId, (turn, generation): (Option<f64>, u32)) {
-        if let Some(turn) = turn {
-            self.order += 1;
-            self.turns
-                .push(Reverse((Service(turn), self.order, id, generation)));
-        }
-    }
-
-    fn set_timer(&mut self, at: u64, timer: Timer) {
-        self.order += 1;
-        if !matches!(timer, Timer::Trigger { .. }) {
-            self.pending += 1;
-        }
-        self.timers.push(Reverse((at, self.order, timer)));
-    }
-
-    fn group(&self, attempt: &Attempt) -> Option<&'a Group> {
-        self.scenario.groups.get(attempt.drawn.group)
     }
 }
 

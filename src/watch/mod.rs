@@ -3,16 +3,14 @@
 //! - [`find`]: which processes are meant
 //! - [`target`]: one of them with its descendants, and what can be done to it
 //! - [`place`]: a cgroup of its own, or none
-//! - [`adopt`]: how the core is told of attempts that it did not start
+//! - [`adopt`]: what the core is told of them
 //! - [`relief`]: what can be done at once, for all of ffwarden's slices
-//! - [`command`]: a policy's relief command
 //! - [`run`]: the loop
 //! - [`show`]: what is printed
 //!
 //! Nothing is done to a process unless enforcing was asked for, and never to one that another ffwarden looks after.
 
 pub mod adopt;
-pub mod command;
 pub mod find;
 pub mod place;
 pub mod relief;

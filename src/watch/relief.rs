@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::command;
 use super::place::file_cache;
+use crate::child::relief_command;
 use crate::config::policy::Policy;
 use crate::memory::{self, Machine, MemoryError};
 use crate::slice::{cgroup, delegated};
@@ -62,7 +62,7 @@ pub fn run(policy: &Policy) -> Result<Vec<Done>, MemoryError> {
 fn run_command(argv: &[String], policy: &Policy) -> Result<Done, MemoryError> {
     let machine = memory::machine()?;
     let before = machine.available_bytes;
-    let ran = command::run(argv, policy.relief.timeout);
+    let ran = relief_command::run(argv, policy.relief.timeout);
     let mut done = Done {
         what: format!("command {}", argv.first().map_or("", String::as_str)),
         available_bytes: (before, before),

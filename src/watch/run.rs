@@ -17,10 +17,10 @@ use super::show::{Format, Memory, Row, Shape, Snapshot, time};
 use super::target::Target;
 use crate::child::Signals;
 use crate::config::policy::{Policy, Trigger};
-use crate::core::{Action, Event, JobId, Sample, State, Use, step};
+use crate::core::{AttemptId, Event, Sample, State, Use};
 use crate::memory::MemoryError;
 use crate::memory::pressure::{Fired, PressureTrigger};
-use crate::memory::proc;
+use crate::memory::proc::{self, since_boot};
 use crate::memory::sample::Sampler;
 use crate::slice::detect::Container;
 
@@ -78,8 +78,7 @@ pub fn run(
         targets: BTreeMap::new(),
         trigger: None,
         newest: None,
-        next_job: 1,
-        start: Instant::now(),
+        next: 1,
         wake: None,
         measure_now: false,
         swap_free_bytes: 0,
@@ -106,13 +105,14 @@ struct Watcher<'a> {
     sampler: Sampler,
     core: State,
     container: Option<Container>,
-    targets: BTreeMap<JobId, Target>,
+    targets: BTreeMap<AttemptId, Target>,
     /// With what it stands for: full or some.
     trigger: Option<(PressureTrigger, bool)>,
     /// The newest PID when processes were searched for.
     newest: Option<u64>,
-    next_job: u64,
-    start: Instant,
+    /// The number of the next one that is found.
+    next: u64,
+    /// On the core's clock.
     wake: Option<Duration>,
     measure_now: bool,
     swap_free_bytes: u64,
@@ -175,29 +175,21 @@ impl Watcher<'_> {
             if self.targets.values().any(known) || self.targets.len() >= MOST {
                 continue;
             }
-            let job = JobId(self.next_job);
-            let Some(mut target) = Target::new(found, job) else {
+            let attempt = AttemptId::adopted(self.next);
+            let Some(mut target) = Target::new(found, attempt) else {
                 continue;
             };
-            self.next_job += 1;
+            self.next += 1;
             if self.options.enforce && !target.is_apart() && !target.found.is_managed {
                 self.move_apart(&mut target);
             }
             let (pid, text) = (target.found.pid, format!("{} is there", target.found.name));
             self.happened("found", Some(pid), &text)?;
-            if !target.found.is_managed {
-                let spec = adopt::job(job);
-                for action in step(
-                    &mut self.core,
-                    Event::Submitted { job, spec },
-                    self.start.elapsed(),
-                ) {
-                    if let Action::Start(start) = action {
-                        target.attempt = Some(start.attempt);
-                    }
-                }
+            let adopted = (!target.found.is_managed).then(|| adopt::adopted(&target));
+            self.targets.insert(attempt, target);
+            if let Some(event) = adopted {
+                self.feed(event)?;
             }
-            self.targets.insert(job, target);
         }
         Ok(())
     }
@@ -231,13 +223,13 @@ impl Watcher<'_> {
         self.swap_free_bytes = sample.swap_free_bytes;
         for target in self.targets.values_mut() {
             let _alive = target.look();
-            if let Some(attempt) = target.attempt {
+            if !target.found.is_managed {
                 let used = Use {
                     needs_bytes: target.usage.needs_bytes,
                     cpu: target.usage.cpu,
                     progress: None,
                 };
-                sample.attempts.insert(attempt, used);
+                sample.attempts.insert(target.attempt, used);
             }
         }
         Ok(sample)
@@ -247,20 +239,19 @@ impl Watcher<'_> {
         self.measure_now = false;
         let sample = self.measure()?;
         self.feed(Event::Measured(sample))?;
-        let ended: Vec<JobId> = self
+        let ended: Vec<AttemptId> = self
             .targets
-            .iter()
-            .filter(|(_, target)| target.usage.processes == 0)
-            .map(|(job, _)| *job)
+            .values()
+            .filter(|target| target.usage.processes == 0)
+            .map(|target| target.attempt)
             .collect();
-        for job in ended {
-            if let Some(mut target) = self.targets.remove(&job) {
+        for attempt in ended {
+            if let Some(mut target) = self.targets.remove(&attempt) {
                 target.release();
                 let text = format!("{} has ended", target.found.name);
                 self.happened("ended", Some(target.found.pid), &text)?;
-                if let Some(attempt) = target.attempt {
-                    let end = adopt::end(target.usage.cpu);
-                    self.feed(Event::Ended { attempt, end })?;
+                if !target.found.is_managed {
+                    self.feed(adopt::ended(&target))?;
                 }
             }
         }
@@ -302,7 +293,7 @@ impl Watcher<'_> {
     fn sleep(&mut self) -> bool {
         let now = Instant::now();
         let kill = self.targets.values().filter_map(Target::kill_at);
-        let core = self.wake.map(|at| self.start + at);
+        let core = self.wake.map(|at| now + at.saturating_sub(since_boot()));
         // Without enforcing, nobody needs a look sooner than it is shown.
         let core = core.filter(|_| self.options.enforce);
         let poll_at = self.options.enforce.then(|| now + self.policy.poll);
@@ -341,8 +332,7 @@ impl Watcher<'_> {
             }
             _ => {}
         }
-        let now = self.start.elapsed();
-        if self.wake.is_some_and(|at| at <= now) {
+        if self.wake.is_some_and(|at| at <= since_boot()) {
             self.wake = None;
             if self.feed(Event::Tick).is_err() {
                 return true;

@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::find::Found;
 use super::place::Place;
-use crate::core::{AttemptId, JobId};
+use crate::core::AttemptId;
 use crate::memory::tree::Tree;
 use crate::memory::{Usage, proc};
 use crate::slice::{SliceError, delegated};
@@ -23,9 +23,7 @@ pub struct Target {
     /// What was found.
     pub found: Found,
     /// Its name in the core.
-    pub job: JobId,
-    /// The same, once the core has named it.
-    pub attempt: Option<AttemptId>,
+    pub attempt: AttemptId,
     /// What it used when it was looked at last.
     pub usage: Usage,
     /// Processors it kept busy between the last two looks, percent of one.
@@ -44,7 +42,7 @@ pub struct Target {
 
 impl Target {
     /// Takes hold of a process; none when it has ended. It is named by a pidfd from here on.
-    pub fn new(found: Found, job: JobId) -> Option<Target> {
+    pub fn new(found: Found, attempt: AttemptId) -> Option<Target> {
         let pid = Pid::from_raw(found.pid)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
         // Looked at again with the pidfd in hand: the PID may have been given away since it was found.
@@ -53,8 +51,7 @@ impl Target {
         Some(Target {
             place: Place::of(found.pid, &tree.pids()),
             found,
-            job,
-            attempt: None,
+            attempt,
             usage: Usage::default(),
             cpu_percent: 0.0,
             frozen: false,

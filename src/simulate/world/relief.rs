@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::scenario::{Relief, ReliefResult};
-use super::{Timer, World, nanos};
+use super::agenda::Timer;
+use super::{World, nanos};
 use crate::config::policy::ReliefKind;
 use crate::core::{AttemptId, Event, ReliefId};
 
@@ -31,7 +32,7 @@ impl World<'_> {
                 .push_back(Event::Triggered { full: trigger.full });
             self.measure_at = self.measure_at.map(|_| self.now);
             let again = self.now + nanos(trigger.window).max(1);
-            self.set_timer(
+            self.agenda.set(
                 again,
                 Timer::Trigger {
                     trigger: index,
@@ -52,7 +53,7 @@ impl World<'_> {
             attempt.swapped = 0.0;
             attempt.set(false, true, service);
         });
-        self.set_timer(self.now + nanos(takes), Timer::Stopped(id));
+        self.agenda.set(self.now + nanos(takes), Timer::Stopped(id));
     }
 
     pub(super) fn relieve(&mut self, relief: ReliefId, kind: ReliefKind, attempts: &[AttemptId]) {
@@ -63,7 +64,8 @@ impl World<'_> {
         self.reliefs
             .insert(relief, (kind, attempts.to_vec(), works));
         let takes = if in_time { does.takes } else { timeout };
-        self.set_timer(self.now + nanos(takes), Timer::Relieved(relief));
+        self.agenda
+            .set(self.now + nanos(takes), Timer::Relieved(relief));
     }
 
     pub(super) fn relieved(&mut self, relief: ReliefId) {

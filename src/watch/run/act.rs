@@ -3,10 +3,11 @@
 use std::io;
 
 use super::Watcher;
+use crate::child::relief_command;
 use crate::config::policy::{ReliefKind, Say};
 use crate::config::size::format_bytes;
 use crate::core::{Action, AttemptId, Decision, Event, step};
-use crate::watch::command;
+use crate::memory::proc::since_boot;
 use crate::watch::show::{Format, Happened, json, time};
 use crate::watch::target::Target;
 
@@ -15,7 +16,7 @@ impl Watcher<'_> {
     pub(super) fn feed(&mut self, event: Event) -> io::Result<()> {
         let mut events = vec![event];
         while let Some(event) = events.pop() {
-            for action in step(&mut self.core, event, self.start.elapsed()) {
+            for action in step(&mut self.core, event, since_boot()) {
                 events.extend(self.act(action)?);
             }
         }
@@ -24,11 +25,6 @@ impl Watcher<'_> {
 
     fn act(&mut self, action: Action) -> io::Result<Option<Event>> {
         match action {
-            Action::Start(start) => {
-                if let Some(target) = self.targets.get_mut(&start.job) {
-                    target.attempt = Some(start.attempt);
-                }
-            }
             Action::Measure => self.measure_now = true,
             Action::Wake { at } => self.wake = Some(at),
             Action::Note(decision) => self.note(&decision)?,
@@ -41,14 +37,14 @@ impl Watcher<'_> {
                 return Ok(Some(Event::Relieved { relief, done }));
             }
             Action::Thaw { attempt } => {
-                if let Some(target) = self.target(attempt) {
+                if let Some(target) = self.targets.get_mut(&attempt) {
                     target.thaw();
                     let (pid, text) = (target.found.pid, format!("{} goes on", target.found.name));
                     self.happened("thawed", Some(pid), &text)?;
                 }
             }
             Action::Stop { attempt } => {
-                if let Some(target) = self.target(attempt) {
+                if let Some(target) = self.targets.get_mut(&attempt) {
                     target.stop();
                     let needs = format_bytes(target.usage.needs_bytes);
                     let text = format!("{} is stopped, it holds {needs}", target.found.name);
@@ -56,15 +52,10 @@ impl Watcher<'_> {
                     self.happened("stopped", Some(pid), &text)?;
                 }
             }
-            Action::Tell { .. } | Action::Finish { .. } => {}
+            // There are no jobs.
+            Action::Start(_) | Action::Tell { .. } | Action::Finish { .. } => {}
         }
         Ok(None)
-    }
-
-    fn target(&mut self, attempt: AttemptId) -> Option<&mut Target> {
-        self.targets
-            .values_mut()
-            .find(|target| target.attempt == Some(attempt))
     }
 
     /// Whether it did what it was asked to.
@@ -73,7 +64,7 @@ impl Watcher<'_> {
             ReliefKind::Reclaim => {
                 let mut back = None;
                 for attempt in attempts {
-                    let bytes = self.target(*attempt).and_then(|target| target.reclaim());
+                    let bytes = self.targets.get(attempt).and_then(Target::reclaim);
                     back = back
                         .or(bytes.map(|_| 0))
                         .map(|sum: u64| sum + bytes.unwrap_or(0));
@@ -87,7 +78,7 @@ impl Watcher<'_> {
             ReliefKind::Freeze => {
                 let mut done = false;
                 for attempt in attempts {
-                    if let Some(target) = self.target(*attempt)
+                    if let Some(target) = self.targets.get_mut(attempt)
                         && target.freeze()
                     {
                         let (pid, text) =
@@ -102,7 +93,7 @@ impl Watcher<'_> {
                 let Some(argv) = self.policy.relief.command.clone() else {
                     return Ok(false);
                 };
-                let ran = command::run(&argv, self.policy.relief.timeout);
+                let ran = relief_command::run(&argv, self.policy.relief.timeout);
                 match &ran {
                     Ok(()) => self.happened("relief", None, "the relief command was run")?,
                     Err(error) => log::warn!("{error}"),

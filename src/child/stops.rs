@@ -1,10 +1,10 @@
 //! Stopping ourselves without missing the SIGCONT that ends it: a stop is held back as a pending signal, which the
 //! kernel throws away when a SIGCONT comes, and let through when we are ready for it.
 //!
-//! The SIGTSTP that somebody sends the guard is held back by [`Stops`]. On Linux it is blocked and left pending, and taken by letting it through. So it stays the kernel's: a SIGCONT that
-//! comes meanwhile takes it back, at whatever moment. A handler could not do that, for what it has written down is
-//! beyond the kernel's reach, and to raise the signal anew would throw away a SIGCONT that has just been sent.
-//! macOS, which has no signalfd, does it the second way.
+//! The SIGTSTP that somebody sends the guard is held back by [`Stops`]. On Linux it is blocked and left pending, and
+//! taken by letting it through. So it stays the kernel's: a SIGCONT that comes meanwhile takes it back, at whatever
+//! moment. A handler could not do that, for what it has written down is beyond the kernel's reach, and to raise the
+//! signal anew would throw away a SIGCONT that has just been sent. macOS, which has no signalfd, raises it anew.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -154,6 +154,7 @@ mod tests {
         assert!(stops.is_pending(), "the next is held back again");
         raise(Signal::SIGCONT).unwrap();
     }
+
     /// If it stopped, this test would stand still and time out.
     #[test]
     fn what_has_changed_is_seen_before_a_stop_and_a_continue_after_that_takes_it_back() {

@@ -329,11 +329,38 @@ const OWN: libc::c_int = 0;
 /// # Errors
 /// None is expected but `ECHILD`, which is given as `Ok(None)`.
 pub fn reap_one() -> io::Result<Option<Reaped>> {
+    match wait_one(0)? {
+        Some(Change::Ended(reaped)) => Ok(Some(reaped)),
+        _ => Ok(None),
+    }
+}
+
+/// What has become of a child.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// It has ended, and is reaped.
+    Ended(Reaped),
+    /// It was stopped.
+    Stopped(Pid),
+    /// It goes on.
+    Continued(Pid),
+}
+
+/// Tells one change of a child of this thread, each once, if there is any; never blocks.
+///
+/// # Errors
+/// As [`reap_one`].
+pub fn next_change() -> io::Result<Option<Change>> {
+    wait_one(libc::WUNTRACED | libc::WCONTINUED)
+}
+
+fn wait_one(also: libc::c_int) -> io::Result<Option<Change>> {
+    let options = libc::WNOHANG | OWN | also;
     loop {
         let mut status = 0;
         // SAFETY: rusage is plain data; wait4 fills both.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        let pid = unsafe { libc::wait4(-1, &raw mut status, libc::WNOHANG | OWN, &raw mut usage) };
+        let pid = unsafe { libc::wait4(-1, &raw mut status, options, &raw mut usage) };
         if pid == 0 {
             return Ok(None);
         }
@@ -344,6 +371,12 @@ pub fn reap_one() -> io::Result<Option<Reaped>> {
                 _ => return Err(io::Error::last_os_error()),
             }
         }
+        if libc::WIFSTOPPED(status) {
+            return Ok(Some(Change::Stopped(Pid::from_raw(pid))));
+        }
+        if libc::WIFCONTINUED(status) {
+            return Ok(Some(Change::Continued(Pid::from_raw(pid))));
+        }
         let status = if libc::WIFSIGNALED(status) {
             WaitStatus::Signaled(libc::WTERMSIG(status))
         } else {
@@ -351,12 +384,12 @@ pub fn reap_one() -> io::Result<Option<Reaped>> {
         };
         // Linux counts KiB (getrusage(2)), macOS bytes.
         let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
-        return Ok(Some(Reaped {
+        return Ok(Some(Change::Ended(Reaped {
             pid: Pid::from_raw(pid),
             status,
             cpu: duration(usage.ru_utime) + duration(usage.ru_stime),
             max_rss_bytes: u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit,
-        }));
+        })));
     }
 }
 

@@ -58,11 +58,7 @@ impl Drop for Taken {
 
 /// MiB available on the machine now.
 fn available() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
-    let mut lines = meminfo.lines();
-    let line = lines.find(|line| line.starts_with("MemAvailable:"));
-    let kib = line.unwrap().split_whitespace().nth(1).unwrap();
-    kib.parse::<u64>().unwrap() / 1024
+    ffwarden::memory::machine().unwrap().available_bytes >> 20
 }
 
 /// A policy whose levels lie below what is available now, so that a hog is pressure on a machine of any size: high

@@ -89,10 +89,9 @@ fn ctrl_z_and_fg_work_in_a_shell() {
     assert_eq!(ours.len(), 3, "guard, supervisor, FFmpeg: {ours:?}");
     shell.type_keys(&[0x1a]);
     eventually("the shell has it as stopped", || shell.shows("Stopped"));
-    assert!(
-        ours.iter().all(|pid| state(*pid) == Some('T')),
-        "all of it is stopped"
-    );
+    eventually("all of it is stopped", || {
+        ours.iter().all(|pid| state(*pid) == Some('T'))
+    });
     shell.type_keys(b"fg\n");
     eventually("all goes on", || {
         ours.iter().all(|pid| state(*pid) != Some('T'))

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use support::{eventually, ffwarden, hog, processes};
+use support::{eventually, ffwarden, hog, processes, state};
 
 /// A hog under a name of its own, holding its memory.
 struct Held(Child);
@@ -134,6 +134,26 @@ fn what_is_named_is_found_when_it_appears_and_nothing_is_done_to_it() {
     assert_eq!(status.code(), Some(0), "{stderr}");
     assert!(stderr.contains("level normal -> critical"), "{stderr}");
     assert!(hogs.iter_mut().all(Held::is_alive));
+}
+
+#[test]
+fn it_stops_and_goes_on_as_any_program_does() {
+    let args = ["watch", "--name", "no-such-program", "--interval", "0.1"];
+    let mut watch = ffwarden(args).start();
+    let mut reader = BufReader::new(watch.child.stdout.take().unwrap());
+    let mut line = String::new();
+    let mut next = || reader.read_line(&mut line).unwrap();
+    next();
+    for _ in 0..5 {
+        watch.signal(Signal::SIGTSTP);
+        eventually("it stands still", || state(watch.pid()) == Some('T'));
+        watch.signal(Signal::SIGCONT);
+        eventually("it goes on", || state(watch.pid()) != Some('T'));
+        next();
+    }
+    watch.signal(Signal::SIGINT);
+    let (status, stderr) = watch.end();
+    assert_eq!(status.code(), Some(0), "{stderr}");
 }
 
 #[test]

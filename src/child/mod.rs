@@ -7,6 +7,8 @@
 pub mod relief_command;
 mod signals;
 mod spawn;
+mod stops;
 
 pub use signals::{HANDLED, Received, Sender, Signals};
 pub use spawn::{Apart, Launch, LaunchError, Placement, Process, find_program, spawn};
+pub use stops::{Stops, stop_unless};

@@ -1,7 +1,7 @@
 //! Signals that are meant for the child, with who sent them.
 //!
-//! The child shares our process group, so what the terminal sends (Ctrl-C, Ctrl-Z) reaches it without us; what
-//! a process sends to us alone has to be handed on. The kernel tells the two apart.
+//! The child shares our process group, so what the terminal sends (Ctrl-C) reaches it without us; what a process
+//! sends to us alone has to be handed on. The kernel tells the two apart. Ctrl-Z is the guard's (`job::stop`).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -58,10 +58,18 @@ impl Signals {
     /// # Errors
     /// When the pipe cannot be made.
     pub fn receive() -> io::Result<Signals> {
+        Signals::receive_all_but(None)
+    }
+
+    /// The same, and leaves one signal as it is.
+    ///
+    /// # Errors
+    /// When the pipe cannot be made.
+    pub fn receive_all_but(left: Option<Signal>) -> io::Result<Signals> {
         let (read, write) = UnixStream::pair()?;
         let wanted = HANDLED
             .iter()
-            .filter(|signal| !sys::is_ignored(**signal))
+            .filter(|signal| Some(**signal) != left && !sys::is_ignored(**signal))
             .map(|signal| *signal as i32);
         let delivery = SignalDelivery::with_pipe(read, write, WithOrigin::default(), wanted)?;
         Ok(Signals { delivery })

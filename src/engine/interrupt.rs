@@ -2,16 +2,17 @@
 //!
 //! Children lead process groups of their own, so what the terminal sends reaches us alone.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
+use super::attempt::Attempt;
 use super::event_loop::Engine;
-use crate::core::Event;
 use crate::core::outcome::Cause;
+use crate::core::{AttemptId, Event};
 use crate::job::JobError;
 use crate::job::watch::SAME_SIGNAL;
-use crate::sys;
 
 /// How often we were asked to end.
 #[derive(Debug, Default)]
@@ -45,27 +46,25 @@ impl Interrupts {
 impl Engine<'_> {
     /// Answers all signals that have come.
     pub fn take_signals(&mut self) -> Result<(), JobError> {
+        let mut asked = false;
         for received in self.signals.pending() {
             match received.signal {
                 Signal::SIGCHLD => self.reap()?,
-                Signal::SIGTSTP => {
-                    self.pause(true);
-                    sys::take_default_action(Signal::SIGTSTP);
+                Signal::SIGTSTP => asked = true,
+                Signal::SIGCONT => {
+                    pause(&mut self.attempts, false);
+                    asked = true;
                 }
-                Signal::SIGCONT => self.pause(false),
                 Signal::SIGUSR1 => self.events.push_back(Event::ReliefAsked),
                 Signal::SIGUSR2 => {}
                 signal => self.interrupt(signal)?,
             }
         }
-        Ok(())
-    }
-
-    fn pause(&mut self, stopped: bool) {
-        let now = Instant::now();
-        for attempt in self.attempts.values_mut() {
-            attempt.pause(stopped, now);
+        if asked {
+            self.guard
+                .stand_still_if_asked(|still| pause(&mut self.attempts, still));
         }
+        Ok(())
     }
 
     /// The first time children are asked to end and nothing new is started; the second time they are killed.
@@ -115,6 +114,14 @@ impl Engine<'_> {
         for attempt in self.attempts.values_mut() {
             attempt.kill(Cause::Leaving, now);
         }
+    }
+}
+
+/// Children stop and go on with us.
+fn pause(attempts: &mut BTreeMap<AttemptId, Attempt>, stopped: bool) {
+    let now = Instant::now();
+    for attempt in attempts.values_mut() {
+        attempt.pause(stopped, now);
     }
 }
 

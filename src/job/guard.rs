@@ -4,21 +4,26 @@
 //! The guard hands signals on and ends the way the supervisor tells it to. If the supervisor is killed, its
 //! descendants fall to the guard (a child subreaper), which ends them, removes their cgroups and their temporary
 //! outputs. If the guard is killed, the supervisor notices (their pipe breaks) and does the same. The direct
-//! child has a parent-death signal besides.
+//! child has a parent-death signal besides, and so has a supervisor that stands still, to wake up.
+//!
+//! How the two stop and go on as one is decided in `stop`.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::Pid;
 
+use super::stop::{Act, Halt, Turn, WORD_WITHIN};
 use super::verdict::{FAILED, Verdict};
-use crate::child::{HANDLED, Received, Sender, Signals};
+use crate::child::{HANDLED, Received, Sender, Signals, Stops, stop_unless};
 use crate::memory::tree::Tree;
-use crate::sys::{self, Forked, WaitStatus};
+use crate::sys::{self, Change, Forked, WaitStatus};
 
 /// Longest message between the two, bytes: a path of PATH_MAX and its tag.
 const MESSAGE_BOUND: usize = 4096 + 64;
@@ -36,6 +41,8 @@ pub enum Side {
 #[derive(Debug)]
 pub struct GuardLink {
     pipe: PipeWriter,
+    /// The guard's words; never blocks.
+    words: PipeReader,
 }
 
 impl GuardLink {
@@ -66,7 +73,7 @@ impl GuardLink {
 
     /// Ends the supervisor and tells the guard how ffwarden is to end. An exit code is told by our own; that we
     /// exit at all says that everything is cleaned up.
-    pub fn conclude(mut self, verdict: Verdict) -> ! {
+    pub fn conclude(self, verdict: Verdict) -> ! {
         match verdict {
             Verdict::Exit(code) => std::process::exit(code),
             Verdict::Signal(number) => {
@@ -76,9 +83,50 @@ impl GuardLink {
         }
     }
 
-    fn tell(&mut self, tag: u8, body: &[u8]) {
+    /// Stands still for as long as the guard wants us to, if it does. `children` is called with true before and
+    /// with false after: they stand still with us. To be called after a SIGTSTP and a SIGCONT, whoever sent it.
+    pub fn stand_still_if_asked(&self, mut children: impl FnMut(bool)) {
+        let Some(mut turn) = self.last_word().filter(|turn| turn.is_still()) else {
+            return;
+        };
+        let mut answered = None;
+        while turn.is_still() {
+            // Also when somebody has continued us, and our children with us, but not the guard.
+            children(true);
+            if answered.replace(turn) != Some(turn) {
+                self.tell(b'H', turn.0.to_string().as_bytes());
+            }
+            stop_unless(|| self.has_word(PollTimeout::ZERO));
+            if self.has_word(PollTimeout::from(WORD_WITHIN)) {
+                match self.last_word() {
+                    Some(next) => turn = next,
+                    // It is dead, which the caller will see.
+                    None => break,
+                }
+            }
+        }
+        children(false);
+    }
+
+    /// Whether the guard says something, or is dead.
+    fn has_word(&self, timeout: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.words.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
+    }
+
+    /// The last of the guard's words that have not been read.
+    fn last_word(&self) -> Option<Turn> {
+        let mut last = None;
+        let mut chunk = [0u8; 64];
+        while let Ok(count @ 1..) = (&self.words).read(&mut chunk) {
+            last = Some(Turn(chunk[count - 1]));
+        }
+        last
+    }
+
+    fn tell(&self, tag: u8, body: &[u8]) {
         let message = [&[tag], body, &[0]].concat();
-        if let Err(error) = self.pipe.write_all(&message) {
+        if let Err(error) = (&self.pipe).write_all(&message) {
             log::debug!("the guard cannot be told: {error}");
         }
     }
@@ -90,24 +138,33 @@ impl GuardLink {
 /// When no pipe or process can be made.
 pub fn split() -> io::Result<Side> {
     let (reader, writer) = io::pipe()?;
+    let (words, orders) = io::pipe()?;
     // The child may run first, and what is sent to us before we listen must not be our end.
-    let before = blocked()?;
+    let mut before = blocked()?;
     match sys::fork()? {
         Forked::Child => {
             before.thread_set_mask()?;
-            drop(reader);
+            drop((reader, orders));
             become_subreaper();
-            Ok(Side::Supervisor(GuardLink { pipe: writer }))
+            wake_when_the_guard_dies();
+            fcntl(&words, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            let pipe = writer;
+            Ok(Side::Supervisor(GuardLink { pipe, words }))
         }
         Forked::Parent(supervisor) => {
-            drop(writer);
+            drop((writer, words));
             become_subreaper();
-            let signals = Signals::receive()?;
+            let signals = Signals::receive_all_but(Stops::HELD)?;
+            let stops = Stops::hold_back(&mut before)?;
             before.thread_set_mask()?;
             Guard {
                 supervisor,
+                stopped: false,
                 reader,
+                orders,
                 signals,
+                stops,
+                halt: Halt::default(),
                 ledger: Ledger::default(),
             }
             .stand()
@@ -133,10 +190,23 @@ fn become_subreaper() {
     }
 }
 
+/// While all of it is stopped, a killed guard would be noticed only when somebody continues the supervisor.
+fn wake_when_the_guard_dies() {
+    #[cfg(target_os = "linux")]
+    if let Err(errno) = nix::sys::prctl::set_pdeathsig(Signal::SIGCONT) {
+        log::debug!("no signal at the guard's death: {errno}");
+    }
+}
+
 struct Guard {
     supervisor: Pid,
+    /// The supervisor is.
+    stopped: bool,
     reader: PipeReader,
+    orders: PipeWriter,
     signals: Signals,
+    stops: Stops,
+    halt: Halt,
     ledger: Ledger,
 }
 
@@ -144,19 +214,13 @@ impl Guard {
     fn stand(mut self) -> io::Result<Verdict> {
         let_go_of_input_and_output();
         loop {
-            let mut fds = [
-                PollFd::new(self.signals.fd(), PollFlags::POLLIN),
-                PollFd::new(self.reader.as_fd(), PollFlags::POLLIN),
-            ];
-            match poll(&mut fds, PollTimeout::NONE) {
-                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-            let told = fds[1].any().unwrap_or(false);
-            if told {
+            if self.sleep()? {
                 let mut chunk = [0u8; 4096];
                 let count = self.reader.read(&mut chunk)?;
                 self.ledger.read(&chunk[..count]);
+                if let Some(turn) = self.ledger.halted.take() {
+                    self.halt.answered(turn, Instant::now());
+                }
             }
             for received in self.signals.pending() {
                 self.hand_on(received);
@@ -164,32 +228,81 @@ impl Guard {
             if let Some(status) = self.reap()? {
                 return Ok(self.conclude(status));
             }
+            self.stop_and_go();
         }
     }
 
-    fn hand_on(&self, received: Received) {
-        match received {
-            Received {
-                signal: Signal::SIGCHLD,
-                ..
-            } => {}
-            Received { signal, sender } => {
-                if let Sender::Process(_) = sender {
-                    // Our child, not yet reaped: its PID is its own.
-                    let _already_gone = kill(self.supervisor, signal);
+    /// Sleeps until something happens; whether the supervisor has told us something.
+    fn sleep(&self) -> io::Result<bool> {
+        let mut fds = vec![
+            PollFd::new(self.reader.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.signals.fd(), PollFlags::POLLIN),
+        ];
+        let deadline = self.halt.deadline();
+        // Once it is being answered it stays pending.
+        let stops = self.stops.fd().filter(|_| deadline.is_none());
+        fds.extend(stops.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            PollTimeout::try_from(left.as_nanos().div_ceil(1_000_000)).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(fds[0].any().unwrap_or(false)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn hand_on(&mut self, received: Received) {
+        match (received.signal, received.sender) {
+            (Signal::SIGCHLD, _) => {}
+            (Signal::SIGTSTP, _) => self.stops.received(),
+            (signal, Sender::Process(_)) => self.signal(signal),
+            (_, Sender::Terminal) => {}
+        }
+    }
+
+    /// Our child, not yet reaped: its PID is its own.
+    fn signal(&self, signal: Signal) {
+        let _already_gone = kill(self.supervisor, signal);
+    }
+
+    /// Does what is to be done for us to stop and go on as one.
+    fn stop_and_go(&mut self) {
+        loop {
+            let pending = self.stops.is_pending();
+            match self.halt.next(pending, self.stopped, Instant::now()) {
+                Act::Wait => return,
+                Act::Ask(turn) => {
+                    self.say(turn);
+                    self.signal(Signal::SIGTSTP);
                 }
-                if signal == Signal::SIGTSTP {
-                    sys::take_default_action(signal);
+                Act::Stop => self.stops.take(),
+                Act::GoOn(turn) => {
+                    self.say(turn);
+                    self.signal(Signal::SIGCONT);
+                    self.stopped = false;
                 }
             }
         }
     }
 
-    fn reap(&self) -> io::Result<Option<WaitStatus>> {
+    fn say(&self, turn: Turn) {
+        if let Err(error) = (&self.orders).write_all(&[turn.0]) {
+            log::debug!("the supervisor cannot be told: {error}");
+        }
+    }
+
+    fn reap(&mut self) -> io::Result<Option<WaitStatus>> {
         let mut ended = None;
-        while let Some(reaped) = sys::reap_one()? {
-            if reaped.pid == self.supervisor {
-                ended = Some(reaped.status);
+        while let Some(change) = sys::next_change()? {
+            match change {
+                Change::Ended(reaped) if reaped.pid == self.supervisor => {
+                    ended = Some(reaped.status);
+                }
+                Change::Stopped(pid) if pid == self.supervisor => self.stopped = true,
+                Change::Continued(pid) if pid == self.supervisor => self.stopped = false,
+                // An orphan that fell to us.
+                _ => {}
             }
         }
         Ok(ended)
@@ -256,6 +369,8 @@ struct Ledger {
     cgroups: Vec<PathBuf>,
     files: Vec<PathBuf>,
     verdict: Option<Verdict>,
+    /// The supervisor stands still, as this word of ours asked it to.
+    halted: Option<Turn>,
 }
 
 impl Ledger {
@@ -283,6 +398,7 @@ impl Ledger {
             b'F' => self.files.push(path),
             b'f' => self.files.retain(|file| *file != path),
             b'S' => self.verdict = number().map(Verdict::Signal),
+            b'H' => self.halted = number().and_then(|turn| u8::try_from(turn).ok()).map(Turn),
             _ => {}
         }
     }

@@ -32,6 +32,7 @@ pub fn wait(signals: &mut Signals, guard: &GuardLink, time: Duration) -> Option<
             Signal::SIGHUP,
             Signal::SIGQUIT,
         ];
+        guard.stand_still_if_asked(|_no_child| {});
         let mut received = signals
             .pending()
             .into_iter()

@@ -222,21 +222,38 @@ impl Running<'_> {
     /// Handles what was sent to us; the child's end when it has come.
     fn signals(&mut self) -> Result<Option<Reaped>, SliceError> {
         let mut ended = None;
+        let mut asked = false;
         for received in self.watch.signals.pending() {
             match received.signal {
                 Signal::SIGCHLD => ended = ended.or(self.reap()),
-                Signal::SIGTSTP => {
-                    self.hand_on(received);
-                    sys::take_default_action(Signal::SIGTSTP);
-                }
+                Signal::SIGTSTP => asked = true,
                 Signal::SIGCONT => {
                     self.hand_on(received);
                     self.last_beat.1 = Instant::now();
+                    asked = true;
                 }
                 _ => self.interrupt(received),
             }
         }
+        if asked {
+            self.stand_still_if_asked(ended.is_none());
+        }
         Ok(ended)
+    }
+
+    /// Stops the child when we are to stop. It may have been stopped with us, and then has one SIGTSTP more, which
+    /// SIGCONT takes back; that it has not gone on meanwhile is worth it.
+    fn stand_still_if_asked(&mut self, is_alive: bool) {
+        let child = is_alive.then_some(&self.process);
+        self.watch.guard.stand_still_if_asked(|still| {
+            let signal = if still {
+                Signal::SIGTSTP
+            } else {
+                Signal::SIGCONT
+            };
+            child.inspect(|child| child.signal(signal));
+        });
+        self.last_beat.1 = Instant::now();
     }
 
     fn reap(&self) -> Option<Reaped> {

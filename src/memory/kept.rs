@@ -51,9 +51,38 @@ impl Kept {
             }
             self.buffer.resize(length * 2, 0);
         }
-        std::str::from_utf8(&self.buffer[..length])
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        text(&self.buffer[..length])
     }
+
+    /// Reads it from its start to its end, however many pieces the kernel writes it in; its text up to 1 MiB.
+    ///
+    /// # Errors
+    /// As [`Kept::read`].
+    pub fn read_whole(&mut self) -> io::Result<&str> {
+        if self.buffer.is_empty() {
+            self.buffer.resize(USUAL, 0);
+        }
+        let mut length = 0;
+        loop {
+            let offset = u64::try_from(length).unwrap_or(0);
+            match self.file.read_at(&mut self.buffer[length..], offset) {
+                Ok(0) if length < self.buffer.len() || length >= BOUND => break,
+                // Anew: a piece that is cut would go on with other numbers.
+                Ok(0) => {
+                    self.buffer.resize(length * 2, 0);
+                    length = 0;
+                }
+                Ok(count) => length += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        text(&self.buffer[..length])
+    }
+}
+
+fn text(bytes: &[u8]) -> io::Result<&str> {
+    std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 impl From<File> for Kept {
@@ -85,6 +114,7 @@ mod tests {
         let long = "anon 12345\n".repeat(1000);
         std::fs::write(&path, &long).unwrap();
         assert_eq!(kept.read().unwrap(), long);
+        assert_eq!(Kept::open(&path).unwrap().read_whole().unwrap(), long);
         std::fs::write(&path, "2\n").unwrap();
         assert_eq!(kept.read().unwrap(), "2\n");
     }

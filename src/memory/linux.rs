@@ -7,7 +7,8 @@ use procfs::{Current, Meminfo};
 use super::sample::Sampler;
 use super::{Machine, MemoryError};
 
-/// Memory that this process and its children may use now: `MemAvailable`, bounded by the cgroups above.
+/// Memory that this process and its children may use now: `MemAvailable` and what is free besides, bounded by the
+/// cgroups above.
 ///
 /// # Errors
 /// When `/proc/meminfo` is missing or has no `MemAvailable` (kernels before 3.14).

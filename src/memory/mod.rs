@@ -7,6 +7,8 @@ pub mod tree;
 #[cfg(target_os = "linux")]
 mod bounds;
 #[cfg(target_os = "linux")]
+mod cpu_lists;
+#[cfg(target_os = "linux")]
 pub mod kept;
 #[cfg(target_os = "linux")]
 mod linux;

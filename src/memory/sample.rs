@@ -11,6 +11,8 @@ use crate::core::Sample;
 #[cfg(target_os = "linux")]
 use super::bounds::Bounds;
 #[cfg(target_os = "linux")]
+use super::cpu_lists::CpuLists;
+#[cfg(target_os = "linux")]
 use super::kept::Kept;
 #[cfg(target_os = "linux")]
 use super::pressure::Pressure;
@@ -23,6 +25,7 @@ use super::pressure::Pressure;
 #[derive(Debug)]
 pub struct Sampler {
     meminfo: Kept,
+    cpu_lists: CpuLists,
     bounds: Bounds,
     pressure: Option<Pressure>,
     bound_by: Option<String>,
@@ -48,6 +51,7 @@ impl Sampler {
         Ok(Sampler {
             meminfo: Kept::open(Path::new("/proc/meminfo"))
                 .map_err(|error| unreadable(error.to_string()))?,
+            cpu_lists: CpuLists::open(),
             bounds: Bounds::of(&own, Path::new("/sys/fs/cgroup")),
             pressure: None,
             bound_by: None,
@@ -71,9 +75,10 @@ impl Sampler {
         let available = meminfo
             .available
             .ok_or_else(|| unreadable("no MemAvailable line".into()))?;
+        let available = available.saturating_add(self.cpu_lists.bytes());
         let mut machine = Machine {
             total_bytes: meminfo.total,
-            available_bytes: available,
+            available_bytes: available.min(meminfo.total),
             bound_by: None,
         };
         self.bounds.apply(&mut machine);

@@ -70,7 +70,7 @@ pub fn run(
     out: &mut dyn Write,
 ) -> Result<(), WatchError> {
     let mut watcher = Watcher {
-        signals: Signals::receive()?,
+        signals: Signals::receive_all_but(Some(Signal::SIGTSTP))?,
         sampler: Sampler::open()?,
         core: adopt::core(policy, options.enforce),
         policy: policy.clone(),

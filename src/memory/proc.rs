@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,10 +38,46 @@ impl Stat {
 
 /// A process's `/proc/PID/stat`; none when it is gone.
 pub fn stat(pid: i32) -> Option<Stat> {
+    stat_of(&File::open(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn stat_of(file: &File) -> Option<Stat> {
     let mut buffer = [0; 1024];
-    let mut file = File::open(format!("/proc/{pid}/stat")).ok()?;
-    let length = file.read(&mut buffer).ok()?;
+    let length = file.read_at(&mut buffer, 0).ok()?;
     parse_stat(&buffer[..length])
+}
+
+/// The files of one process kept open, so that a look at it costs one read. They are that process's, whoever gets its
+/// PID later.
+#[derive(Debug)]
+pub struct Files {
+    statm: File,
+    stat: File,
+}
+
+impl Files {
+    /// Of the process that was started at `start`; none when it is gone.
+    pub fn open(pid: i32, start: u64) -> Option<Files> {
+        let open = |name| File::open(format!("/proc/{pid}/{name}")).ok();
+        let files = Files {
+            statm: open("statm")?,
+            stat: open("stat")?,
+        };
+        // Open before it is looked at: the PID may be another's by now.
+        (files.stat()?.start == start).then_some(files)
+    }
+
+    /// Its `stat`; none when it is gone.
+    pub fn stat(&self) -> Option<Stat> {
+        stat_of(&self.stat)
+    }
+
+    /// Its resident and shared pages; none when it is gone.
+    pub fn pages(&self) -> Option<(u64, u64)> {
+        let mut buffer = [0; 128];
+        let length = self.statm.read_at(&mut buffer, 0).ok()?;
+        statm(std::str::from_utf8(&buffer[..length]).ok()?)
+    }
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {
@@ -75,7 +112,7 @@ pub fn since_boot() -> Duration {
 }
 
 /// Resident and shared pages of a `/proc/PID/statm`.
-pub fn statm(text: &str) -> Option<(u64, u64)> {
+fn statm(text: &str) -> Option<(u64, u64)> {
     let mut fields = text.split_ascii_whitespace().skip(1);
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
@@ -195,6 +232,14 @@ mod tests {
         );
         assert!(io_bytes(own).is_some());
         assert!(all().contains(&own));
+        let files = Files::open(own, stat.start).unwrap();
+        assert_eq!(files.stat().unwrap().start, stat.start);
+        let (resident, shared) = files.pages().unwrap();
+        assert!(resident > shared && shared > 0);
+        assert!(
+            Files::open(own, stat.start + 1).is_none(),
+            "another process"
+        );
         assert!(is_process(own) && !is_process(0));
         // Tests run in threads of this process.
         let thread = nix::unistd::gettid().as_raw();

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -16,14 +15,14 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 
 use super::Kin;
 use super::births::{Birth, Since};
-use crate::memory::kept::Kept;
-use crate::memory::{Usage, proc};
+use crate::memory::Usage;
+use crate::memory::proc::{self, Files};
 
 /// Rounds of looking for processes that were forked while others were being stopped.
 const ROUNDS: usize = 64;
 /// The longest time between two searches for members, as long as all who are started are looked at. Nobody can be
 /// missed then but who was given a PID out of turn (`clone3` with `set_tid`, a checkpoint that is restored).
-const SEARCH_AT_LEAST: Duration = Duration::from_secs(10);
+const SEARCH_AT_LEAST: Duration = Duration::from_secs(60);
 /// The same where not all could be looked at.
 const SEARCH_SOON: Duration = Duration::from_secs(1);
 /// Searches take no more than one part in so many of one processor, for all trees together, even where processes
@@ -67,12 +66,21 @@ struct Known {
 #[derive(Debug)]
 struct Member {
     start: u64,
-    statm: Option<Kept>,
+    files: Option<Files>,
 }
 
 impl Member {
     fn new(start: u64) -> Member {
-        Member { start, statm: None }
+        Member { start, files: None }
+    }
+
+    /// None when it has ended and been reaped.
+    fn stat(&self, pid: i32) -> Option<proc::Stat> {
+        let stat = match &self.files {
+            Some(files) => files.stat(),
+            None => proc::stat(pid),
+        };
+        stat.filter(|stat| stat.start == self.start)
     }
 }
 
@@ -175,8 +183,7 @@ impl Tree {
             Roots::Cookie(cookie) => self.kin.with_cookie(cookie),
         };
         known.members.retain(|pid, member| {
-            let is_it = |stat: &proc::Stat| stat.start == member.start && stat.is_alive();
-            if proc::stat(*pid).as_ref().is_some_and(is_it) {
+            if member.stat(*pid).is_some_and(|stat| stat.is_alive()) {
                 open.push(*pid);
                 return true;
             }
@@ -191,13 +198,15 @@ impl Tree {
             if !seen.insert(pid) {
                 continue;
             }
-            let start = match (known.members.get(&pid), proc::stat(pid)) {
-                (Some(member), _) => Some(member.start),
-                (None, Some(stat)) if stat.is_alive() => {
-                    known.members.insert(pid, Member::new(stat.start));
-                    Some(stat.start)
-                }
-                (None, _) => self.kin.start(pid),
+            let start = match known.members.get(&pid) {
+                Some(member) => Some(member.start),
+                None => match proc::stat(pid) {
+                    Some(stat) if stat.is_alive() => {
+                        known.members.insert(pid, Member::new(stat.start));
+                        Some(stat.start)
+                    }
+                    _ => self.kin.start(pid),
+                },
             };
             if let Some(start) = start {
                 open.extend(self.kin.children(pid, start));
@@ -247,9 +256,8 @@ impl Tree {
         let members = &self.known.borrow().members;
         let ticks = members
             .iter()
-            .filter_map(|(pid, member)| Some((member, proc::stat(*pid)?)))
-            .filter(|(member, stat)| stat.start == member.start)
-            .map(|(_, stat)| stat.cpu_ticks)
+            .filter_map(|(pid, member)| member.stat(*pid))
+            .map(|stat| stat.cpu_ticks)
             .sum();
         proc::ticks(ticks)
     }
@@ -349,22 +357,16 @@ impl Tree {
 
 /// Resident and shared pages; none when the process is gone.
 fn pages(pid: i32, member: &mut Member, keep: bool) -> Option<(u64, u64)> {
-    let mut opened;
-    let statm = match &mut member.statm {
-        Some(kept) => kept,
+    let pages = match &member.files {
+        Some(files) => files.pages(),
         None => {
-            let file = Kept::open(Path::new(&format!("/proc/{pid}/statm"))).ok()?;
-            // Open before it is looked at again: from here on it is this process's, whoever gets the PID.
-            proc::stat(pid).filter(|stat| stat.start == member.start)?;
-            if keep {
-                member.statm.insert(file)
-            } else {
-                opened = file;
-                &mut opened
-            }
+            let files = Files::open(pid, member.start)?;
+            let pages = files.pages();
+            member.files = keep.then_some(files);
+            pages
         }
     };
-    proc::statm(statm.read().ok()?).filter(|(resident, _)| *resident > 0)
+    pages.filter(|(resident, _)| *resident > 0)
 }
 
 /// A pidfd is opened first; only then is the process looked at again, so a reused PID is not signalled.

@@ -1,5 +1,6 @@
 //! What is done to a cgroup's directory, whoever's it is.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -31,6 +32,8 @@ const PUSH_LEAST: u64 = 1 << 20;
 const PUSH_TRIES: u32 = 3;
 /// The pause between these.
 const PUSH_PAUSE: Duration = Duration::from_millis(50);
+/// Processes that are named at once before they are signalled; each takes a descriptor.
+const AT_ONCE: usize = 128;
 /// Longest `cgroup.procs` that is read, bytes.
 const READ_BOUND: u64 = 1 << 20;
 
@@ -39,13 +42,16 @@ pub fn signal(dir: &Path, signal: Signal) {
     let Some(number) = rustix::process::Signal::from_named_raw(signal as i32) else {
         return;
     };
-    for pid in members(dir) {
-        // A process of this cgroup is named by pidfd and looked up again in the cgroup afterwards, so a PID that
+    for some in members(dir).chunks(AT_ONCE) {
+        let named = |pid: &i32| {
+            let pidfd = pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()?;
+            Some((*pid, pidfd))
+        };
+        let named: Vec<_> = some.iter().filter_map(named).collect();
+        // Processes of this cgroup are named by pidfd and looked up again in the cgroup afterwards, so a PID that
         // ended and was reused elsewhere is not signalled.
-        if let Some(named) = Pid::from_raw(pid)
-            && let Ok(pidfd) = pidfd_open(named, PidfdFlags::empty())
-            && members(dir).contains(&pid)
-        {
+        let there: BTreeSet<i32> = members(dir).into_iter().collect();
+        for (_, pidfd) in named.iter().filter(|(pid, _)| there.contains(pid)) {
             let _already_gone = pidfd_send_signal(pidfd, number);
         }
     }

@@ -11,7 +11,7 @@
 //! - `lives`: a job from its submission over its attempts to its one end
 //! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
 //! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
-//! - `pressure`: relief, its judgement, and stopping a [`victim`]
+//! - `pressure`: relief, its judgement, and stopping a [`victim`]; `freeze`: standing still in swap instead
 //! - [`breaker`]: no new work after a storm; [`learn`]: what finished attempts teach
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
 //! - [`outcome`]: what an attempt's end means, for every shell that has real children
@@ -25,6 +25,7 @@ pub mod decision;
 pub mod event;
 #[cfg(test)]
 mod fixtures;
+mod freeze;
 pub mod job;
 pub mod ladder;
 pub mod learn;

@@ -23,7 +23,7 @@ use crate::config::policy::{Policy, ReliefKind};
 use crate::config::profile::Profiles;
 use crate::core::{AttemptId, Event, ReliefId, Settings, State, step};
 use crate::job::JobError;
-use crate::job::guard::GuardLink;
+use crate::job::link::GuardLink;
 use crate::memory::sample::Sampler;
 use crate::report::record::Recorder;
 use crate::slice::Wake;

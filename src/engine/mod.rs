@@ -32,7 +32,7 @@ use std::time::Duration;
 use crate::config::policy::Policy;
 use crate::core::Settings;
 use crate::job::JobError;
-use crate::job::guard::GuardLink;
+use crate::job::link::GuardLink;
 use crate::report::record::Recorder;
 use crate::slice::detect::Container;
 

@@ -9,19 +9,19 @@
 //! How the two stop and go on as one is decided in `stop`.
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::Instant;
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::Pid;
 
-use super::stop::{Act, Halt, Turn, WORD_WITHIN};
+use super::link::GuardLink;
+use super::stop::{Act, Halt, Turn};
 use super::verdict::{FAILED, Verdict};
-use crate::child::{HANDLED, Received, Sender, Signals, Stops, stop_unless};
+use crate::child::{HANDLED, Received, Sender, Signals, Stops};
 use crate::memory::tree::Tree;
 use crate::sys::{self, Change, Forked, WaitStatus};
 
@@ -35,101 +35,6 @@ pub enum Side {
     Guard(Verdict),
     /// The supervisor, with its link to the guard.
     Supervisor(GuardLink),
-}
-
-/// The supervisor's end of the pipe to its guard.
-#[derive(Debug)]
-pub struct GuardLink {
-    pipe: PipeWriter,
-    /// The guard's words; never blocks.
-    words: PipeReader,
-}
-
-impl GuardLink {
-    /// To be polled: an error condition on it means that the guard is dead.
-    pub fn fd(&self) -> BorrowedFd<'_> {
-        self.pipe.as_fd()
-    }
-
-    /// A cgroup that has to go if we are killed.
-    pub fn cgroup_made(&mut self, dir: &Path) {
-        self.tell(b'C', dir.as_os_str().as_bytes());
-    }
-
-    /// That cgroup is gone.
-    pub fn cgroup_removed(&mut self, dir: &Path) {
-        self.tell(b'c', dir.as_os_str().as_bytes());
-    }
-
-    /// A file that has to go if we are killed.
-    pub fn file_made(&mut self, path: &Path) {
-        self.tell(b'F', path.as_os_str().as_bytes());
-    }
-
-    /// That file is finished or gone.
-    pub fn file_done(&mut self, path: &Path) {
-        self.tell(b'f', path.as_os_str().as_bytes());
-    }
-
-    /// Ends the supervisor and tells the guard how ffwarden is to end. An exit code is told by our own; that we
-    /// exit at all says that everything is cleaned up.
-    pub fn conclude(self, verdict: Verdict) -> ! {
-        match verdict {
-            Verdict::Exit(code) => std::process::exit(code),
-            Verdict::Signal(number) => {
-                self.tell(b'S', number.to_string().as_bytes());
-                std::process::exit(0)
-            }
-        }
-    }
-
-    /// Stands still for as long as the guard wants us to, if it does. `children` is called with true before and
-    /// with false after: they stand still with us. To be called after a SIGTSTP and a SIGCONT, whoever sent it.
-    pub fn stand_still_if_asked(&self, mut children: impl FnMut(bool)) {
-        let Some(mut turn) = self.last_word().filter(|turn| turn.is_still()) else {
-            return;
-        };
-        let mut answered = None;
-        while turn.is_still() {
-            // Also when somebody has continued us, and our children with us, but not the guard.
-            children(true);
-            if answered.replace(turn) != Some(turn) {
-                self.tell(b'H', turn.0.to_string().as_bytes());
-            }
-            stop_unless(|| self.has_word(PollTimeout::ZERO));
-            if self.has_word(PollTimeout::from(WORD_WITHIN)) {
-                match self.last_word() {
-                    Some(next) => turn = next,
-                    // It is dead, which the caller will see.
-                    None => break,
-                }
-            }
-        }
-        children(false);
-    }
-
-    /// Whether the guard says something, or is dead.
-    fn has_word(&self, timeout: PollTimeout) -> bool {
-        let mut fds = [PollFd::new(self.words.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, timeout).is_ok_and(|ready| ready > 0)
-    }
-
-    /// The last of the guard's words that have not been read.
-    fn last_word(&self) -> Option<Turn> {
-        let mut last = None;
-        let mut chunk = [0u8; 64];
-        while let Ok(count @ 1..) = (&self.words).read(&mut chunk) {
-            last = Some(Turn(chunk[count - 1]));
-        }
-        last
-    }
-
-    fn tell(&self, tag: u8, body: &[u8]) {
-        let message = [&[tag], body, &[0]].concat();
-        if let Err(error) = (&self.pipe).write_all(&message) {
-            log::debug!("the guard cannot be told: {error}");
-        }
-    }
 }
 
 /// Splits this process in two. Returns in the supervisor at once, in the guard when all is over.
@@ -147,9 +52,7 @@ pub fn split() -> io::Result<Side> {
             drop((reader, orders));
             become_subreaper();
             wake_when_the_guard_dies();
-            fcntl(&words, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-            let pipe = writer;
-            Ok(Side::Supervisor(GuardLink { pipe, words }))
+            Ok(Side::Supervisor(GuardLink::new(writer, words)?))
         }
         Forked::Parent(supervisor) => {
             drop((writer, words));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::stat::{SFlag, fstat};
 
-use super::guard::GuardLink;
 use super::heartbeat::FfmpegHeartbeat;
+use super::link::GuardLink;
 use super::outputs::{Outputs, Prepared};
 use super::verdict::{FAILED, TIMED_OUT, Verdict};
 use super::watch::{Ended, Heartbeat, IoHeartbeat, Watch};

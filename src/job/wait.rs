@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::guard::GuardLink;
+use super::link::GuardLink;
 use crate::child::Signals;
 
 /// Waits; the signal that asks us to end instead, if one came (SIGTERM when the guard is dead).

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::guard::GuardLink;
+use super::link::GuardLink;
 use crate::child::{Launch, Process, Received, Sender, Signals};
 use crate::core::outcome::Cause;
 use crate::slice::{Breach, Slice, SliceError, Wake};

@@ -29,60 +29,47 @@ impl Kept {
     }
 
     /// Reads it from its start; its text up to 1 MiB. A read that does not fill the buffer is taken for the whole:
-    /// true of all files that the kernel writes in one piece, as those of memory are.
+    /// true of all files that the kernel writes in one piece, as most of those of memory are.
     ///
     /// # Errors
     /// What the kernel said: `ENODEV` when the cgroup is gone, `ESRCH` when the process is. `InvalidData` when it is
     /// no text.
     pub fn read(&mut self) -> io::Result<&str> {
-        if self.buffer.is_empty() {
-            self.buffer.resize(USUAL, 0);
-        }
-        let mut length = 0;
-        loop {
-            let offset = u64::try_from(length).unwrap_or(0);
-            match self.file.read_at(&mut self.buffer[length..], offset) {
-                Ok(count) => length += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            if length < self.buffer.len() || length >= BOUND {
-                break;
-            }
-            self.buffer.resize(length * 2, 0);
-        }
-        text(&self.buffer[..length])
+        self.fill(false)
     }
 
-    /// Reads it from its start to its end, however many pieces the kernel writes it in; its text up to 1 MiB.
+    /// The same of a file that the kernel writes in several pieces: it is read until there is no more.
     ///
     /// # Errors
     /// As [`Kept::read`].
     pub fn read_whole(&mut self) -> io::Result<&str> {
+        self.fill(true)
+    }
+
+    fn fill(&mut self, in_pieces: bool) -> io::Result<&str> {
         if self.buffer.is_empty() {
             self.buffer.resize(USUAL, 0);
         }
         let mut length = 0;
         loop {
             let offset = u64::try_from(length).unwrap_or(0);
-            match self.file.read_at(&mut self.buffer[length..], offset) {
-                Ok(0) if length < self.buffer.len() || length >= BOUND => break,
-                // Anew: a piece that is cut would go on with other numbers.
-                Ok(0) => {
-                    self.buffer.resize(length * 2, 0);
-                    length = 0;
-                }
-                Ok(count) => length += count,
+            let count = match self.file.read_at(&mut self.buffer[length..], offset) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                read => read?,
+            };
+            length += count;
+            let is_full = length == self.buffer.len();
+            if is_full && length < BOUND {
+                // Anew: a piece that is cut would go on with other numbers.
+                self.buffer.resize(length * 2, 0);
+                length = 0;
+            } else if is_full || count == 0 || !in_pieces {
+                break;
             }
         }
-        text(&self.buffer[..length])
+        std::str::from_utf8(&self.buffer[..length])
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
-}
-
-fn text(bytes: &[u8]) -> io::Result<&str> {
-    std::str::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 impl From<File> for Kept {

@@ -14,7 +14,8 @@ use ffwarden::engine::{
     self, BatchRule, JobReport, Observer, Pull, Setup, Started, Status, Task, Tasks,
 };
 use ffwarden::job::Request;
-use ffwarden::job::guard::{GuardLink, Side, split};
+use ffwarden::job::guard::{Side, split};
+use ffwarden::job::link::GuardLink;
 use ffwarden::job::verdict::{Verdict, die};
 use ffwarden::report::Attempt;
 use ffwarden::slice::Containment;

@@ -8,6 +8,9 @@ use std::path::Path;
 
 use super::kept::Kept;
 
+/// Bytes that it has on a machine with some processors.
+const USUAL: usize = 16 << 10;
+
 /// The lists of all zones and processors.
 #[derive(Debug)]
 pub struct CpuLists {
@@ -20,7 +23,7 @@ impl CpuLists {
     /// Opens what tells of them.
     pub fn open() -> CpuLists {
         CpuLists {
-            zoneinfo: Kept::open(Path::new("/proc/zoneinfo")).ok(),
+            zoneinfo: Kept::open_long(Path::new("/proc/zoneinfo"), USUAL).ok(),
             page_bytes: procfs::page_size(),
         }
     }

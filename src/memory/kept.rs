@@ -28,6 +28,16 @@ impl Kept {
         Ok(Kept::from(File::open(path)?))
     }
 
+    /// The same of a file of which so many bytes can be expected.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn open_long(path: &Path, bytes: usize) -> io::Result<Kept> {
+        let mut kept = Kept::open(path)?;
+        kept.buffer.resize(bytes.clamp(USUAL, BOUND), 0);
+        Ok(kept)
+    }
+
     /// Reads it from its start; its text up to 1 MiB. A read that does not fill the buffer is taken for the whole:
     /// true of all files that the kernel writes in one piece, as most of those of memory are.
     ///

@@ -148,8 +148,11 @@ impl Kin {
             .map_or_else(Vec::new, |entry| entry.children.clone())
     }
 
-    /// The children of a process, whichever has this PID now.
+    /// The children of a process, whichever has this PID now; our own are those that were read.
     pub(super) fn children_of_any(&self, pid: i32) -> Vec<i32> {
+        if pid == self.0.borrow().me {
+            return self.0.borrow().own.clone();
+        }
         let start = self.start(pid).unwrap_or(0);
         self.children(pid, start)
     }

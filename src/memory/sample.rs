@@ -67,6 +67,8 @@ impl Sampler {
     }
 
     fn look(&mut self) -> Result<(Machine, u64), MemoryError> {
+        // First: pages that leave a list meanwhile are then counted twice and not missed, which would be a false alarm.
+        let in_cpu_lists = self.cpu_lists.bytes();
         let text = self
             .meminfo
             .read()
@@ -75,7 +77,7 @@ impl Sampler {
         let available = meminfo
             .available
             .ok_or_else(|| unreadable("no MemAvailable line".into()))?;
-        let available = available.saturating_add(self.cpu_lists.bytes());
+        let available = available.saturating_add(in_cpu_lists);
         let mut machine = Machine {
             total_bytes: meminfo.total,
             available_bytes: available.min(meminfo.total),

@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::support::{hog, kernel, warden_path};
 
 const SCRIPT: &str = r#"
-"$BIN" -q -m 300M --report one.json run -- "$HOG" --touch 20M --hold 6s &
-"$BIN" -q -m 400M --report two.json run -- "$HOG" --touch 20M --hold 6s --then exit:3 &
-wait %1; one=$?
-wait %2; two=$?
+"$BIN" -q -m 300M --report one.json run -- "$HOG" --touch 20M --hold 6s & first=$!
+"$BIN" -q -m 400M --report two.json run -- "$HOG" --touch 20M --hold 6s --then exit:3 & second=$!
+wait "$first"; one=$?
+wait "$second"; two=$?
 echo "$one $two" >codes
 "#;
 

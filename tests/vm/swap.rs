@@ -88,9 +88,9 @@ fn frozen_memory_goes_there_and_comes_back_as_it_was() {
     assert_eq!(own.swap_max(), "0", "what runs gets none");
     own.slice.freeze(true).unwrap();
     assert_eq!(own.swap_max(), (600 * MIB).to_string());
-    let (held, available) = (own.held(), kernel::meminfo("MemAvailable"));
+    let (held, available) = (own.held(), kernel::available());
     let back = own.slice.push_out(PUSHED_WITHIN).unwrap();
-    let gained = kernel::meminfo("MemAvailable").saturating_sub(available);
+    let gained = kernel::available().saturating_sub(available);
     assert_eq!(own.slice.look(), None);
     let usage = own.slice.usage();
     assert!(back >= 290 * MIB, "{back}");
@@ -171,7 +171,7 @@ fn what_runs_does_not_go_there_when_the_machine_is_short() {
     let with = Own::running("with", 256, 600, &args);
     without.until_it_has(150);
     with.until_it_has(150);
-    let room = kernel::meminfo("MemAvailable") / MIB;
+    let room = kernel::available() / MIB;
     let mut other = Bystander::holding(&format!("{}M", room + 200));
     other.assert_untouched();
     assert!(swap::used() > 100 * MIB, "somebody had to make room");
@@ -302,7 +302,7 @@ fn is_frozen(cgroup: &Path) -> bool {
 /// Another program takes so much that this percentage of all memory is in use.
 fn others_fill_to(percent: u64) -> Bystander {
     let total = kernel::meminfo("MemTotal");
-    let used = total - kernel::meminfo("MemAvailable");
+    let used = total - kernel::available();
     Bystander::holding(&format!("{}M", (total / 100 * percent - used) / MIB))
 }
 

@@ -64,8 +64,6 @@ pub(super) struct Engine<'a> {
     record: Option<Recorder>,
     /// Swap that a slice may use, bytes.
     pub swap_bytes: u64,
-    /// The policy has a level for a slice that comes near its limit.
-    by_slice: bool,
     /// The soft limit of open files before we raised ours.
     pub open_files: Option<u64>,
 }
@@ -120,7 +118,6 @@ impl<'a> Engine<'a> {
             desk: Desk::new(planner, &policy, &settings),
             reliefs: Reliefs::new(policy.relief.clone(), open_files),
             swap_bytes: swap(&policy, &settings),
-            by_slice: by_slice(&policy),
             core: State::new(policy, settings),
             tasks,
             observer,
@@ -287,7 +284,7 @@ impl<'a> Engine<'a> {
             if attempt.slice.polled(wake, revents) {
                 attempt.woken(now);
                 let fresh = now < self.times.measured + FRESH;
-                self.times.measure |= wake != Wake::Empty && self.by_slice && !fresh;
+                self.times.measure |= wake != Wake::Empty && !fresh && by_slice(self.core.policy());
             }
         }
     }
@@ -361,6 +358,7 @@ fn swap(policy: &Policy, settings: &Settings) -> u64 {
     if freezes { settings.swap_bytes } else { 0 }
 }
 
+/// Whether there is a level for a slice that comes near its limit.
 fn by_slice(policy: &Policy) -> bool {
     let mut stages = policy.stages.iter();
     stages.any(|stage| stage.enter.slice.is_some())

@@ -1,9 +1,9 @@
 //! The container of one attempt: what holds a child to its limits, and what knows why it ended.
 //!
 //! [`Slice`] has two backends: a cgroup v2 directory (`cgroup`), and rlimits with a watched process tree
-//! (`rlimit`). `owner` tells whose an attempt is. `ways` decides which one a machine gets and says why, `detect` looks at the machine and opens it;
-//! `delegated` prepares the cgroup that attempts live in; `scope` asks systemd for one. A slice serves one attempt only: what a dead attempt left in
-//! tmpfs stays charged to its cgroup.
+//! (`rlimit`). `ways` decides which one a machine gets and says why, `detect` looks at the machine and opens it;
+//! `delegated` prepares the cgroup that attempts live in; `scope` asks systemd for one; `owner` tells whose an attempt is.
+//! A slice serves one attempt only: what a dead attempt left in tmpfs stays charged to its cgroup.
 
 use std::fmt;
 use std::io;

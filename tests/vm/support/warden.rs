@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 use super::kernel::{self, Process};
 use super::place::{Place, TAG};
-use super::{group_id, signal, until, user_id, warden_path};
+use super::{SETTLE_LIMIT, group_id, signal, until, user_id, warden_path};
 
 /// How long a run may take at most: an emulated machine is fifty times as slow as its host.
 const RUN_LIMIT: Duration = Duration::from_secs(600);
@@ -266,11 +267,21 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let attempts = self.attempts();
         for process in self.processes() {
             signal(process.pid, Signal::SIGKILL);
         }
         // Nobody waits for it any more; this only keeps it from being a zombie.
         let _ = self.child.wait();
+        // Nor does anybody remove what its two processes would have, and the next test looks for leftovers.
+        let deadline = Instant::now() + SETTLE_LIMIT;
+        for cgroup in attempts {
+            while fs::remove_dir(&cgroup).is_err_and(|e| e.kind() != ErrorKind::NotFound)
+                && Instant::now() < deadline
+            {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
     }
 }
 

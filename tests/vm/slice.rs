@@ -1,88 +1,32 @@
 //! A slice itself, without a job around it: frozen, reclaimed, measured, and found to crawl.
 
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ffwarden::child::{Launch, Process, find_program};
 use ffwarden::memory::pressure::{Fired, Pressure, PressureTrigger};
-use ffwarden::slice::cgroup::CgroupSlice;
-use ffwarden::slice::{Breach, Containment, Limits, Slice, Wake};
+use ffwarden::slice::{Breach, Slice, Wake};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::wait::waitpid;
 
+use crate::support::own_slice::OwnSlice;
 use crate::support::{hog_text, kernel};
 
 const MIB: u64 = 1 << 20;
 
-/// A slice directly below the root of the tree, where systemd turns the controllers on.
-struct Own {
-    slice: CgroupSlice,
-    process: Process,
-    dir: PathBuf,
-}
-
-impl Own {
-    fn running(name: &str, limit_mib: u64, argv: &[&str]) -> Own {
-        let dir = Path::new(kernel::CGROUP_ROOT).join(format!("ffwarden-test-{name}"));
-        let limits = Limits {
-            memory_bytes: limit_mib * MIB,
-            pids_max: 512,
-            expected_threads: 8,
-            swap_bytes: 0,
-        };
-        let mut slice = CgroupSlice::create(dir.clone(), Containment::Cgroup, &limits).unwrap();
-        let launch = Launch {
-            path: find_program(argv[0].as_ref()).unwrap(),
-            argv: argv.iter().map(OsString::from).collect(),
-            keep_fd: None,
-            apart: None,
-        };
-        let process = slice.spawn(&launch).unwrap();
-        Own {
-            slice,
-            process,
-            dir,
-        }
-    }
-
-    /// Waits for the kernel to wake us; whether it did, and had a reason.
-    fn woken(&mut self, wake: Wake, within: Duration) -> bool {
-        let timeout = PollTimeout::try_from(within).unwrap();
-        let fd = self.slice.wake(wake);
-        let mut fds: Vec<_> = fd
-            .map(|fd| PollFd::new(fd, PollFlags::POLLPRI))
-            .into_iter()
-            .collect();
-        poll(&mut fds, timeout).unwrap();
-        let revents = fds.first().and_then(|fd| fd.revents());
-        revents.is_some_and(|revents| self.slice.polled(wake, revents))
-    }
-
-    fn stat(&self, key: &str) -> u64 {
-        kernel::keyed(&self.dir.join("memory.stat"))[key]
-    }
-
-    #[track_caller]
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(300);
-        while !holds(self) {
-            assert!(Instant::now() < deadline, "not in 300 s: {what}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn end(mut self) {
-        self.slice.kill();
-        waitpid(self.process.pid, None).unwrap();
-        self.slice.remove().unwrap();
-        assert!(!self.dir.exists());
-    }
+/// Waits for the kernel to wake us; whether it did, and had a reason.
+fn woken(own: &mut OwnSlice, wake: Wake, within: Duration) -> bool {
+    let timeout = PollTimeout::try_from(within).unwrap();
+    let fd = own.slice.wake(wake);
+    let mut fds: Vec<_> = fd
+        .map(|fd| PollFd::new(fd, PollFlags::POLLPRI))
+        .into_iter()
+        .collect();
+    poll(&mut fds, timeout).unwrap();
+    let revents = fds.first().and_then(|fd| fd.revents());
+    revents.is_some_and(|revents| own.slice.polled(wake, revents))
 }
 
 #[test]
 fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
-    let mut own = Own::running("freeze", 256, &["sh", "-c", "while :; do :; done"]);
+    let mut own = OwnSlice::running("freeze", 256, &["sh", "-c", "while :; do :; done"]);
     own.until("it computes", |own| !own.slice.usage().cpu.is_zero());
     own.slice.freeze(true).unwrap();
     assert_eq!(kernel::keyed(&own.dir.join("cgroup.events"))["frozen"], 1);
@@ -103,19 +47,19 @@ fn that_is_frozen_stands_still_with_its_memory_and_goes_on() {
 
 #[test]
 fn that_becomes_empty_says_so() {
-    let mut own = Own::running("empty", 256, &["sh", "-c", "sleep 600 & exec sleep 600"]);
+    let mut own = OwnSlice::running("empty", 256, &["sh", "-c", "sleep 600 & exec sleep 600"]);
     own.until("both are there", |own| {
         kernel::value(&own.dir, "pids.current") == "2"
     });
     assert!(!own.slice.is_empty());
-    assert!(!own.woken(Wake::Empty, Duration::from_millis(200)));
+    assert!(!woken(&mut own, Wake::Empty, Duration::from_millis(200)));
     own.process.signal(nix::sys::signal::Signal::SIGKILL);
     assert!(
-        !own.woken(Wake::Empty, Duration::from_millis(200)),
+        !woken(&mut own, Wake::Empty, Duration::from_millis(200)),
         "one is left"
     );
     own.slice.kill();
-    assert!(own.woken(Wake::Empty, Duration::from_secs(60)));
+    assert!(woken(&mut own, Wake::Empty, Duration::from_secs(60)));
     assert!(own.slice.is_empty());
     own.end();
 }
@@ -136,14 +80,14 @@ fn that_is_reclaimed_loses_its_file_cache_and_nothing_else_even_frozen() {
         "--hold",
         "600s",
     ];
-    let mut own = Own::running("reclaim", 256, &job);
+    let mut own = OwnSlice::running("reclaim", 256, &job);
     own.until("all is there", |own| {
         own.stat("file") >= 100 * MIB && own.stat("anon") >= 60 * MIB
     });
     // What is not written yet cannot be taken back.
     nix::unistd::sync();
     own.slice.freeze(true).unwrap();
-    let held = |own: &Own| {
+    let held = |own: &OwnSlice| {
         kernel::value(&own.dir, "memory.current")
             .parse::<u64>()
             .unwrap()
@@ -168,7 +112,7 @@ fn trigger_fires_when_time_is_lost_and_says_when_its_cgroup_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let output = format!("of={}", dir.path().join("big").display());
     let script = format!("while :; do dd if=/dev/zero {output} bs=1M count=700 status=none; done");
-    let own = Own::running("trigger", 256, &["sh", "-c", &script]);
+    let own = OwnSlice::running("trigger", 256, &["sh", "-c", &script]);
     let mut pressure = Pressure::of(&own.dir).unwrap();
     let wanted = Trigger {
         full: false,
@@ -202,7 +146,7 @@ fn whose_child_crawls_at_its_limit_is_found_out() {
          -frames:v 100000 -c:v libx264 -preset medium -threads 2 -f null -",
         hog_text()
     );
-    let mut own = Own::running("crawl", 256, &["sh", "-c", &script]);
+    let mut own = OwnSlice::running("crawl", 256, &["sh", "-c", &script]);
     assert!(
         own.slice.wake(Wake::Pressure).is_none(),
         "far from its limit"
@@ -221,7 +165,7 @@ fn whose_child_crawls_at_its_limit_is_found_out() {
             events()
         );
         let pause = own.slice.next_look();
-        wakes += u32::from(own.woken(Wake::Pressure, pause));
+        wakes += u32::from(woken(&mut own, Wake::Pressure, pause));
     };
     assert_eq!(breach, Breach::Crawl);
     // Once in two seconds at most, and it crawled for ten at least.
@@ -237,7 +181,7 @@ fn whose_child_writes_at_its_limit_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("out.nut").display().to_string();
     let source = "testsrc2=size=1280x720:rate=25";
-    let mut own = Own::running(
+    let mut own = OwnSlice::running(
         "writes",
         256,
         &[

@@ -1,15 +1,13 @@
 //! On a machine with swap: what is frozen goes there, what runs does not, and all of it comes back.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ffwarden::child::{Launch, Process, find_program};
-use ffwarden::slice::cgroup::CgroupSlice;
-use ffwarden::slice::{Breach, Containment, Limits, Slice};
+use ffwarden::slice::{Breach, Slice};
 use nix::sys::wait::{WaitStatus, waitpid};
 
+use crate::support::own_slice::OwnSlice;
 use crate::support::swap::{self, Swap};
 use crate::support::{Bystander, Finished, Place, Running, Warden, hog_text, kernel, packets};
 
@@ -17,87 +15,49 @@ const MIB: u64 = 1 << 20;
 /// How long pushing out may take: 300 MiB take the emulated machine's disk 4 s.
 const PUSHED_WITHIN: Duration = Duration::from_secs(120);
 
-/// A slice directly below the root of the tree, where systemd turns the controllers on.
-struct Own {
-    slice: CgroupSlice,
-    process: Process,
-    dir: PathBuf,
+/// A hog in a slice that may have so much swap while it is frozen.
+fn hog_with_swap(name: &str, limit_mib: u64, swap_mib: u64, args: &[&str]) -> OwnSlice {
+    let hog = hog_text();
+    let argv = [&[hog.as_str()], args].concat();
+    OwnSlice::with_swap(name, limit_mib, swap_mib, &argv)
 }
 
-impl Own {
-    fn running(name: &str, limit_mib: u64, swap_mib: u64, args: &[&str]) -> Own {
-        let dir = Path::new(kernel::CGROUP_ROOT).join(format!("ffwarden-test-{name}"));
-        let limits = Limits {
-            memory_bytes: limit_mib * MIB,
-            pids_max: 64,
-            expected_threads: 1,
-            swap_bytes: swap_mib * MIB,
-        };
-        let mut slice = CgroupSlice::create(dir.clone(), Containment::Cgroup, &limits).unwrap();
-        let hog = hog_text();
-        let argv = [&[hog.as_str()], args].concat();
-        let launch = Launch {
-            path: find_program(hog.as_ref()).unwrap(),
-            argv: argv.iter().map(OsString::from).collect(),
-            keep_fd: None,
-            apart: None,
-        };
-        let process = slice.spawn(&launch).unwrap();
-        Own {
-            slice,
-            process,
-            dir,
-        }
-    }
+fn anon(own: &OwnSlice) -> u64 {
+    own.stat("anon")
+}
 
-    fn anon(&self) -> u64 {
-        kernel::keyed(&self.dir.join("memory.stat"))["anon"]
-    }
+fn charged(own: &OwnSlice) -> u64 {
+    own.value("memory.current").parse().unwrap()
+}
 
-    fn held(&self) -> u64 {
-        let text = kernel::value(&self.dir, "memory.current");
-        text.parse().unwrap()
-    }
+fn swap_max(own: &OwnSlice) -> String {
+    own.value("memory.swap.max")
+}
 
-    fn swap_max(&self) -> String {
-        kernel::value(&self.dir, "memory.swap.max")
-    }
-
-    #[track_caller]
-    fn until_it_has(&self, mib: u64) {
-        let deadline = Instant::now() + Duration::from_secs(300);
-        while self.anon() < mib * MIB {
-            assert!(Instant::now() < deadline, "{} in 300 s", self.anon());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn end(mut self) {
-        self.slice.kill();
-        waitpid(self.process.pid, None).unwrap();
-        self.slice.remove().unwrap();
-    }
+#[track_caller]
+fn until_it_has(own: &mut OwnSlice, mib: u64) {
+    own.until("it has its memory", |own| anon(own) >= mib * MIB);
 }
 
 #[test]
 fn frozen_memory_goes_there_and_comes_back_as_it_was() {
     let _swap = Swap::of(900);
     let args = ["--touch", "300M", "--hold", "10s", "--check"];
-    let mut own = Own::running("swap", 400, 600, &args);
-    own.until_it_has(300);
-    assert_eq!(own.swap_max(), "0", "what runs gets none");
+    let mut own = hog_with_swap("swap", 400, 600, &args);
+    until_it_has(&mut own, 300);
+    assert_eq!(swap_max(&own), "0", "what runs gets none");
     own.slice.freeze(true).unwrap();
-    assert_eq!(own.swap_max(), (600 * MIB).to_string());
-    let (held, available) = (own.held(), kernel::available());
+    assert_eq!(swap_max(&own), (600 * MIB).to_string());
+    let (before, available) = (charged(&own), kernel::available());
     let back = own.slice.push_out(PUSHED_WITHIN).unwrap();
     let gained = kernel::available().saturating_sub(available);
     assert_eq!(own.slice.look(), None);
     let usage = own.slice.usage();
     assert!(back >= 290 * MIB, "{back}");
     assert!(
-        held - own.held() >= 290 * MIB,
-        "{held} before, {} now",
-        own.held()
+        before - charged(&own) >= 290 * MIB,
+        "{before} before, {} now",
+        charged(&own)
     );
     assert!(
         swap::held(&own.dir) >= 290 * MIB,
@@ -109,7 +69,7 @@ fn frozen_memory_goes_there_and_comes_back_as_it_was() {
     let needs = usage.needs_bytes / MIB;
     assert!((300..320).contains(&needs), "{needs} MiB of 300 counted");
     own.slice.freeze(false).unwrap();
-    assert_eq!(own.swap_max(), "0");
+    assert_eq!(swap_max(&own), "0");
     let mut most = 0;
     let deadline = Instant::now() + Duration::from_secs(300);
     while !own.slice.is_empty() {
@@ -138,13 +98,13 @@ fn frozen_memory_goes_there_though_the_machine_prefers_not_to_swap() {
     let _swap = Swap::of(400);
     let _restore = Restore(fs::read_to_string(SWAPPINESS).unwrap());
     fs::write(SWAPPINESS, "0").unwrap();
-    let mut own = Own::running(
+    let mut own = hog_with_swap(
         "unwilling",
         256,
         256,
         &["--touch", "100M", "--hold", "600s"],
     );
-    own.until_it_has(100);
+    until_it_has(&mut own, 100);
     own.slice.freeze(true).unwrap();
     let back = own.slice.push_out(PUSHED_WITHIN).unwrap();
     assert!(back >= 90 * MIB, "{back}");
@@ -154,7 +114,7 @@ fn frozen_memory_goes_there_though_the_machine_prefers_not_to_swap() {
 #[test]
 fn what_runs_fails_at_its_own_limit_and_does_not_go_there() {
     let _swap = Swap::of(600);
-    let mut own = Own::running("wall", 256, 600, &["--touch", "400M", "--hold", "600s"]);
+    let mut own = hog_with_swap("wall", 256, 600, &["--touch", "400M", "--hold", "600s"]);
     let status = waitpid(own.process.pid, None).unwrap();
     assert!(matches!(status, WaitStatus::Signaled(..)), "{status:?}");
     assert_eq!(own.slice.verdict(), Some(Breach::OwnLimit));
@@ -167,17 +127,17 @@ fn what_runs_fails_at_its_own_limit_and_does_not_go_there() {
 fn what_runs_does_not_go_there_when_the_machine_is_short() {
     let _swap = Swap::of(1000);
     let args = ["--touch", "150M", "--hold", "600s"];
-    let without = Own::running("without", 256, 0, &args);
-    let with = Own::running("with", 256, 600, &args);
-    without.until_it_has(150);
-    with.until_it_has(150);
+    let mut without = hog_with_swap("without", 256, 0, &args);
+    let mut with = hog_with_swap("with", 256, 600, &args);
+    until_it_has(&mut without, 150);
+    until_it_has(&mut with, 150);
     let room = kernel::available() / MIB;
     let mut other = Bystander::holding(&format!("{}M", room + 200));
     other.assert_untouched();
     assert!(swap::used() > 100 * MIB, "somebody had to make room");
     for own in [without, with] {
         assert_eq!(swap::held(&own.dir), 0);
-        assert!(own.anon() >= 150 * MIB);
+        assert!(anon(&own) >= 150 * MIB);
         own.end();
     }
 }
@@ -294,11 +254,6 @@ fn both(running: &Running, mib: u64) -> (PathBuf, PathBuf) {
     (attempts.pop().unwrap(), youngest)
 }
 
-fn is_frozen(cgroup: &Path) -> bool {
-    let events = fs::read_to_string(cgroup.join("cgroup.events"));
-    events.is_ok_and(|text| text.contains("frozen 1"))
-}
-
 /// Another program takes so much that this percentage of all memory is in use.
 fn others_fill_to(percent: u64) -> Bystander {
     let total = kernel::meminfo("MemTotal");
@@ -346,17 +301,17 @@ fn the_youngest_encode_goes_there_and_comes_back_when_others_give_their_memory_b
     let (oldest, youngest) = both(&running, 130);
     let other = others_fill_to(72);
     running.until_running("the youngest to be pushed out", || {
-        is_frozen(&youngest) && swap::held(&youngest) > 110 * MIB
+        kernel::is_frozen(&youngest) && swap::held(&youngest) > 110 * MIB
     });
     running.until_running("the level to fall", || {
         running.stderr().contains("critical -> normal")
     });
     // Its memory would bring the level back.
     std::thread::sleep(Duration::from_secs(5));
-    assert!(is_frozen(&youngest) && !is_frozen(&oldest));
+    assert!(kernel::is_frozen(&youngest) && !kernel::is_frozen(&oldest));
     assert_eq!(swap::held(&oldest), 0);
     drop(other);
-    running.until_running("the youngest to go on", || !is_frozen(&youngest));
+    running.until_running("the youngest to go on", || !kernel::is_frozen(&youngest));
     let done = running.wait();
     assert_nobody_was_stopped(&done);
     for name in ["a", "b"] {
@@ -374,15 +329,17 @@ fn what_is_frozen_goes_on_after_the_longest_time_though_the_level_is_what_it_was
     let (oldest, youngest) = both(&running, 250);
     // One of them in swap is not enough.
     let _other = others_fill_to(56);
-    running.until_running("the youngest to stand still", || is_frozen(&youngest));
-    running.until_running("it to go on", || !is_frozen(&youngest));
+    running.until_running("the youngest to stand still", || {
+        kernel::is_frozen(&youngest)
+    });
+    running.until_running("it to go on", || !kernel::is_frozen(&youngest));
     assert!(
         !running.stderr().contains("-> normal"),
         "{}",
         running.stderr()
     );
     // Now it is the other's turn.
-    running.until_running("the oldest to stand still", || is_frozen(&oldest));
+    running.until_running("the oldest to stand still", || kernel::is_frozen(&oldest));
     let done = running.wait();
     assert_eq!(done.code, 0, "{}", done.state());
     assert!(
@@ -403,7 +360,7 @@ fn what_is_frozen_ends_with_its_batch_and_leaves_nothing_there() {
     let (_, youngest) = both(&running, 250);
     let _other = others_fill_to(52);
     running.until_running("the youngest to be pushed out", || {
-        is_frozen(&youngest) && swap::held(&youngest) > 200 * MIB
+        kernel::is_frozen(&youngest) && swap::held(&youngest) > 200 * MIB
     });
     running.terminate();
     let done = running.wait();

@@ -139,6 +139,12 @@ pub fn value(cgroup: &Path, file: &str) -> String {
         .to_owned()
 }
 
+/// Whether all in a cgroup stands still.
+pub fn is_frozen(cgroup: &Path) -> bool {
+    let events = fs::read_to_string(cgroup.join("cgroup.events"));
+    events.is_ok_and(|text| text.contains("frozen 1"))
+}
+
 /// The processes in a cgroup; none once it has gone.
 pub fn members(cgroup: &Path) -> Vec<u32> {
     fs::read_to_string(cgroup.join("cgroup.procs"))

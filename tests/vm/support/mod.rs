@@ -1,6 +1,7 @@
 //! Starts ffwarden as the different kinds of user do, and keeps what came of it.
 
 pub mod kernel;
+pub mod own_slice;
 mod place;
 pub mod swap;
 mod warden;

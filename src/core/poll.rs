@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 /// The longest wait between two looks at a tree.
-pub const SLOWEST: Duration = Duration::from_millis(100);
+const SLOWEST: Duration = Duration::from_millis(100);
+/// The longest at one that stands where it stood. 1000 looks a second at 100 of them were 0.4 % of a core.
+const SLOWEST_AT_REST: Duration = Duration::from_millis(200);
 /// The shortest: at 6 GB/s a tree grows 30 MB in it.
 pub const FASTEST: Duration = Duration::from_millis(5);
 /// The fastest a process can fill memory, bytes per millisecond: 6 GB/s (earlyoom's measurement with stress).
@@ -15,6 +17,12 @@ const THREAD_BYTES: u64 = 8 << 20;
 pub fn next_look(used_bytes: u64, limit_bytes: u64) -> Duration {
     let room = limit_bytes.saturating_sub(used_bytes);
     Duration::from_millis(room / FILL_RATE).clamp(FASTEST, SLOWEST)
+}
+
+/// How long the next look at a tree may wait that stands where it stood, after a wait of `last` before this one. It is
+/// not watched as if it could fill its room at once: what grows that suddenly meets its rlimit.
+pub fn next_look_at_rest(last: Duration) -> Duration {
+    (last * 2).min(SLOWEST_AT_REST)
 }
 
 /// The shortest and the longest wait between two samples of a slice that the kernel guards.
@@ -49,6 +57,15 @@ mod tests {
         );
         assert_eq!(next_look(limit - 1, limit), FASTEST);
         assert_eq!(next_look(limit * 2, limit), FASTEST);
+    }
+
+    #[test]
+    fn one_at_rest_is_looked_at_less_and_less_often() {
+        let mut wait = FASTEST;
+        for expected in [10, 20, 40, 80, 160, 200, 200] {
+            wait = next_look_at_rest(wait);
+            assert_eq!(wait, Duration::from_millis(expected));
+        }
     }
 
     #[test]

@@ -186,9 +186,7 @@ impl Attempt {
         let mut pause = self.slice.next_look();
         let peak = self.slice.peak_needs_bytes();
         if self.dir.is_none() && peak < self.grown_to + GROWTH {
-            // A watched tree that stands where it stood is not looked at as if it could fill its room at once: what
-            // grows that suddenly meets its rlimit.
-            pause = pause.max((self.look_at.1 * 2).min(poll::SLOWEST));
+            pause = pause.max(poll::next_look_at_rest(self.look_at.1));
         } else {
             self.grown_to = peak;
         }

@@ -13,10 +13,12 @@
 //! - [`child`]: start a process in its place, name it by a pidfd, receive the signals that are meant for it
 //! - [`engine`]: many jobs at once: the loop around the core, its children and threads
 //! - [`job`]: a job from its command line to its end, and the guard that outlives us if we are killed
-//! - `watch`: processes that ffwarden did not start, and relief on demand
+//! - `watch`: processes that ffwarden did not start
 //! - [`batch`]: many inputs for one command: placeholders, lists, logs, the journal of what is done, progress lines
+//! - [`relief`]: getting memory back without stopping anything: the kernel's means, the user's command
 //! - [`report`]: what a run did, as JSON
 //! - [`simulate`]: a virtual machine and clock that plays scenarios against the core
+//! - `mailbox`: how threads answer a loop
 //! - [`sys`]: the one module with `unsafe`: fork, clone3, wait4
 
 pub mod batch;
@@ -27,7 +29,9 @@ pub mod core;
 pub mod engine;
 pub mod ffmpeg;
 pub mod job;
+mod mailbox;
 pub mod memory;
+pub mod relief;
 pub mod report;
 pub mod simulate;
 pub mod slice;

@@ -1,4 +1,4 @@
-//! How threads answer the loop: through a channel, and a byte in a pipe that wakes it.
+//! How threads answer a loop: through a channel, and a byte in a pipe that wakes it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,39 +8,30 @@ use std::thread;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::planner::Planned;
-use super::settle::Settled;
-use crate::core::ReliefId;
 use crate::sys;
 
 /// Stack of a thread of ours, bytes: ffprobe's answer and a few paths are on the heap.
 const STACK: usize = 512 << 10;
 
-/// What a thread has to tell.
-#[derive(Debug)]
-pub enum Answer {
-    /// A job has been planned.
-    Planned(Box<Planned>),
-    /// What an attempt left has been cleared.
-    Settled(Box<Settled>),
-    /// A relief has been carried out.
-    #[cfg_attr(
-        not(target_os = "linux"),
-        expect(dead_code, reason = "there is nothing to reclaim with")
-    )]
-    Relieved(ReliefId, bool),
-}
-
 /// A thread's end.
-#[derive(Debug, Clone)]
-pub struct Answers {
-    send: Sender<Answer>,
+#[derive(Debug)]
+pub struct Answers<T> {
+    send: Sender<T>,
     wake: Arc<OwnedFd>,
 }
 
-impl Answers {
+impl<T> Clone for Answers<T> {
+    fn clone(&self) -> Self {
+        Answers {
+            send: self.send.clone(),
+            wake: Arc::clone(&self.wake),
+        }
+    }
+}
+
+impl<T> Answers<T> {
     /// Tells the loop.
-    pub fn give(&self, answer: Answer) {
+    pub fn give(&self, answer: T) {
         // The loop has gone when nobody wants to know any more; a full pipe wakes it as well as another byte.
         if self.send.send(answer).is_ok() {
             let _full = nix::unistd::write(&self.wake, &[0]);
@@ -50,19 +41,19 @@ impl Answers {
 
 /// The loop's end.
 #[derive(Debug)]
-pub struct Inbox {
-    receive: Receiver<Answer>,
+pub struct Inbox<T> {
+    receive: Receiver<T>,
     wake: OwnedFd,
 }
 
-impl Inbox {
+impl<T> Inbox<T> {
     /// To be polled for reading.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }
 
     /// What has been told since the last call.
-    pub fn take(&mut self) -> Vec<Answer> {
+    pub fn take(&mut self) -> Vec<T> {
         let mut bytes = [0u8; 64];
         while let Ok(1..) = nix::unistd::read(&self.wake, &mut bytes) {}
         self.receive.try_iter().collect()
@@ -73,7 +64,7 @@ impl Inbox {
 ///
 /// # Errors
 /// When no pipe can be made.
-pub fn mailbox() -> io::Result<(Answers, Inbox)> {
+pub fn mailbox<T>() -> io::Result<(Answers<T>, Inbox<T>)> {
     let (read, write) = sys::cloexec_pipe()?;
     for end in [&read, &write] {
         fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -93,7 +84,7 @@ pub fn mailbox() -> io::Result<(Answers, Inbox)> {
 ///
 /// # Errors
 /// `EAGAIN` when there can be no more.
-pub fn start(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+pub fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let builder = thread::Builder::new()
         .name(name.to_owned())
         .stack_size(STACK);
@@ -109,9 +100,9 @@ mod tests {
     fn an_answer_wakes_the_loop_and_is_taken_once() {
         let (answers, mut inbox) = mailbox().unwrap();
         assert!(inbox.take().is_empty());
-        start("test", move || {
-            answers.give(Answer::Relieved(ReliefId(1), true));
-            answers.give(Answer::Relieved(ReliefId(2), false));
+        start_thread("test", move || {
+            answers.give(1);
+            answers.clone().give(2);
         })
         .unwrap();
         let mut taken = Vec::new();
@@ -120,13 +111,7 @@ mod tests {
             assert_eq!(poll(&mut fds, PollTimeout::from(10_000u16)), Ok(1));
             taken.extend(inbox.take());
         }
-        assert!(matches!(
-            taken[..],
-            [
-                Answer::Relieved(ReliefId(1), true),
-                Answer::Relieved(ReliefId(2), false)
-            ]
-        ));
+        assert_eq!(taken, [1, 2]);
         assert!(inbox.take().is_empty());
     }
 }

@@ -186,6 +186,57 @@ fn enforcing_stops_the_one_that_gives_most_and_not_the_last() {
     assert!(bystander.is_alive(), "it was not named");
 }
 
+/// Watching goes on while a relief command runs, which may take as long as the policy lets it.
+#[test]
+fn a_relief_command_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (started, go, policy) = (path("started"), path("go"), path("policy.yaml"));
+    let script =
+        format!("yes & touch '{started}'; until [ -e '{go}' ]; do sleep 0.05; done; kill $!");
+    let command = serde_json::to_string(&["sh", "-c", &script]).unwrap();
+    let text = format!(
+        "\
+name: policy
+summary: always critical
+grace: 100ms
+poll: 100ms
+relief: {{timeout: 600s, command: {command}}}
+levels:
+  - level: normal
+  - level: critical
+    enter: {{used: 1K}}
+    workers: 0
+    relief: [command]
+"
+    );
+    std::fs::write(&policy, text).unwrap();
+    let program = named(dir.path(), "relieved-hog");
+    let mut hog = held(&program, &["--touch", "20M", "--hold", "600s"]);
+    let name = ["watch", "--name", "relieved-hog", "--json"];
+    let how = ["--interval", "0.1", "--enforce", "--policy", &policy];
+    let mut watch = ffwarden(name.iter().chain(&how)).start();
+    let mut reader = BufReader::new(watch.child.stdout.take().unwrap());
+    let mut next = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        serde_json::from_str::<Value>(&line).unwrap()
+    };
+    eventually("the command runs", || Path::new(&started).exists());
+    let mut looks = 0;
+    eventually("ten looks while it runs", || {
+        let object = next();
+        assert_ne!(object["event"], "relief");
+        looks += usize::from(object["processes"].is_array());
+        looks >= 10
+    });
+    std::fs::write(&go, "").unwrap();
+    eventually("its end is told", || next()["event"] == "relief");
+    watch.signal(Signal::SIGTERM);
+    assert_eq!(watch.end().0.code(), Some(0));
+    assert!(hog.is_alive());
+}
+
 #[test]
 fn enforcing_spares_what_another_ffwarden_looks_after() {
     let dir = tempfile::tempdir().unwrap();

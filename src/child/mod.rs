@@ -1,10 +1,8 @@
-//! A child process: started in its place, named by a pidfd, and the signals that are meant for it; and
-//! [`relief_command`], the one child that is no attempt's.
+//! A child process: started in its place, named by a pidfd, and the signals that are meant for it.
 //!
 //! Limits are the slice's business; what happens between a child's start and its end is `job::watch`'s
 //! (one child) or `engine`'s (many).
 
-pub mod relief_command;
 mod signals;
 mod spawn;
 mod stops;

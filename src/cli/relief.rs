@@ -14,7 +14,7 @@ pub fn relief(arguments: Relief) -> anyhow::Result<Verdict> {
 
     let policy = super::policy::resolve(arguments.policy.as_deref())?;
     let machine = crate::memory::machine()?;
-    let done = crate::watch::relief::run(&policy)?;
+    let done = crate::relief::now::run(&policy)?;
     let mut text = String::new();
     for action in &done {
         let (before, after) = action.available_bytes;

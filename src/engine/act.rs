@@ -6,13 +6,13 @@ use nix::sys::signal::Signal;
 
 use super::Started;
 use super::event_loop::Engine;
-use super::relief::Over;
 use super::start::{self, Moment, tell_by_file};
 use crate::config::policy::ReliefKind;
 use crate::core::outcome::Cause;
 use crate::core::{Action, AttemptId, Event, ReliefId, Start};
 use crate::job::JobError;
 use crate::job::outputs::{Outputs, Prepared};
+use crate::relief::{Over, Way};
 
 impl Engine<'_> {
     /// Carries one action out, or sets about it.
@@ -118,7 +118,7 @@ impl Engine<'_> {
                 let alive = |id: &AttemptId| self.attempts.get(id).filter(|one| one.is_alive());
                 let dirs = attempts.iter().filter_map(alive);
                 let dirs = dirs.filter_map(|attempt| attempt.dir.clone()).collect();
-                self.reliefs.reclaim(relief, dirs, &self.answers, now)
+                self.reliefs.reclaim(relief, dirs, now)
             }
             ReliefKind::Signal => {
                 let sent = self.signal(attempts);
@@ -137,10 +137,7 @@ impl Engine<'_> {
             ReliefKind::Freeze => return self.freeze(relief, attempts, now),
         };
         if !begun {
-            self.relieved(Over {
-                relief,
-                done: false,
-            });
+            self.relieved(relief, false);
         }
     }
 
@@ -167,9 +164,7 @@ impl Engine<'_> {
                 continue;
             };
             if let Some(dir) = attempt.dir.clone() {
-                attempt.frozen =
-                    self.reliefs
-                        .freeze(relief, dir, self.swap_bytes, &self.answers, now);
+                attempt.frozen = self.reliefs.freeze(relief, dir, self.swap_bytes, now);
                 if attempt.frozen {
                     self.freezing.insert(relief, *id);
                     return;
@@ -183,31 +178,39 @@ impl Engine<'_> {
                 }
             }
         }
-        self.relieved(Over { relief, done });
+        self.relieved(relief, done);
     }
 
-    /// A thread has reclaimed, and frozen before if that was asked for.
-    pub fn reclaimed(&mut self, relief: ReliefId, done: bool) {
+    /// A relief is over.
+    pub fn over(&mut self, over: Over) {
+        match over.way {
+            Way::Ended => {
+                self.freezing_ended(over.relief, over.done);
+                self.relieved(over.relief, over.done);
+            }
+            Way::GivenUp => {
+                let freezing = self.freezing.get(&over.relief);
+                if let Some(attempt) = freezing.and_then(|id| self.attempts.get_mut(id)) {
+                    attempt.frozen = false;
+                }
+                self.relieved(over.relief, over.done);
+            }
+            Way::EndedLate => self.freezing_ended(over.relief, over.done),
+        }
+    }
+
+    /// What was to go on or to end meanwhile must not stand still because the thread that froze it came later.
+    fn freezing_ended(&mut self, relief: ReliefId, done: bool) {
         let frozen = self.freezing.remove(&relief);
         if let Some(attempt) = frozen.and_then(|id| self.attempts.get_mut(&id)) {
-            // What was to go on or to end meanwhile must not stand still because the thread came later.
             attempt.frozen &= done;
             if !attempt.frozen && attempt.is_alive() {
                 attempt.thaw(Instant::now());
             }
         }
-        if let Some(over) = self.reliefs.answered(relief, done) {
-            self.relieved(over);
-        }
     }
 
-    /// A relief is over.
-    pub fn relieved(&mut self, over: Over) {
-        let Over { relief, done } = over;
-        let freezing = self.freezing.get(&relief).filter(|_| !done);
-        if let Some(attempt) = freezing.and_then(|id| self.attempts.get_mut(id)) {
-            attempt.frozen = false;
-        }
+    fn relieved(&mut self, relief: ReliefId, done: bool) {
         self.events.push_back(Event::Relieved { relief, done });
     }
 

@@ -36,7 +36,7 @@ impl Engine<'_> {
                 self.clear(id);
             }
         } else if let Some(over) = self.reliefs.reaped(&reaped) {
-            self.relieved(over);
+            self.over(over);
         }
         // Any other is an orphan that fell to us.
     }

@@ -13,18 +13,19 @@ use super::attempt::Attempt;
 use super::desk::Desk;
 use super::interrupt::Interrupts;
 use super::planner::Planner;
-use super::relief::Reliefs;
 use super::settle::Settlers;
-use super::sources::{self, Kills, Triggers};
-use super::threads::{Answer, Answers, Inbox, mailbox};
-use super::{Observer, Outcome, Setup, Status, Tasks};
+use super::sources::{self, Kills};
+use super::{Answer, Observer, Outcome, Setup, Status, Tasks};
 use crate::child::Signals;
 use crate::config::policy::{Policy, ReliefKind};
 use crate::config::profile::Profiles;
 use crate::core::{AttemptId, Event, ReliefId, Settings, State, step};
 use crate::job::JobError;
 use crate::job::link::GuardLink;
+use crate::mailbox::{Inbox, mailbox};
 use crate::memory::sample::Sampler;
+use crate::memory::triggers::Triggers;
+use crate::relief::Reliefs;
 use crate::report::record::Recorder;
 use crate::slice::Wake;
 use crate::slice::detect::Container;
@@ -50,8 +51,7 @@ pub(super) struct Engine<'a> {
     pub reliefs: Reliefs,
     /// Attempts that a thread is freezing.
     pub freezing: BTreeMap<ReliefId, AttemptId>,
-    pub answers: Answers,
-    pub inbox: Inbox,
+    pub inbox: Inbox<Answer>,
     pub kills: Kills,
     pub sampler: Sampler,
     pub triggers: Triggers,
@@ -116,7 +116,7 @@ impl<'a> Engine<'a> {
             triggers: Triggers::set(&policy, &sampler),
             sampler,
             desk: Desk::new(planner, &policy, &settings),
-            reliefs: Reliefs::new(policy.relief.clone(), open_files),
+            reliefs: Reliefs::new(policy.relief.clone(), open_files)?,
             swap_bytes: swap(&policy, &settings),
             core: State::new(policy, settings),
             tasks,
@@ -128,7 +128,6 @@ impl<'a> Engine<'a> {
             attempts: BTreeMap::new(),
             settlers: Settlers::start(&answers)?,
             freezing: BTreeMap::new(),
-            answers,
             inbox,
             kills: Kills::now(),
             events: VecDeque::new(),
@@ -266,7 +265,9 @@ impl<'a> Engine<'a> {
         let fired = said
             .into_iter()
             .filter_map(|(place, revents)| self.triggers.polled(place, revents));
-        self.events.extend(fired);
+        let full = fired.map(|trigger| trigger.full);
+        self.events
+            .extend(full.map(|full| Event::Triggered { full }));
         self.woken(woken);
         if guard_lost {
             self.guard_lost();
@@ -301,7 +302,6 @@ impl<'a> Engine<'a> {
                     }
                 }
                 Answer::Settled(settled) => self.settled(*settled),
-                Answer::Relieved(relief, done) => self.reclaimed(relief, done),
             }
         }
     }
@@ -317,7 +317,7 @@ impl<'a> Engine<'a> {
         }
         gone.into_iter().for_each(|id| self.clear(id));
         for over in self.reliefs.go_on(now) {
-            self.relieved(over);
+            self.over(over);
         }
         if self.times.wake.is_some_and(|at| at <= self.times.of(now)) {
             self.times.wake = None;

@@ -15,12 +15,10 @@ mod ends;
 mod event_loop;
 mod interrupt;
 mod planner;
-mod relief;
 mod settle;
 mod sources;
 mod start;
 mod task;
-mod threads;
 
 pub use task::{
     BATCH, BatchRule, JobReport, Observer, Outcome, Pull, Running, SEGMENT, Stage, Started, Status,
@@ -35,6 +33,15 @@ use crate::job::JobError;
 use crate::job::link::GuardLink;
 use crate::report::record::Recorder;
 use crate::slice::detect::Container;
+
+/// What a thread has to tell.
+#[derive(Debug)]
+enum Answer {
+    /// A job has been planned.
+    Planned(Box<planner::Planned>),
+    /// What an attempt left has been cleared.
+    Settled(Box<settle::Settled>),
+}
 
 /// What the engine runs with.
 #[derive(Debug)]

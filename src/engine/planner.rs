@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
-use super::Task;
-use super::threads::{Answer, Answers, start};
+use super::{Answer, Task};
 use crate::config::profile::Profiles;
 use crate::core::{JobId, JobSpec, Rung};
 use crate::job::{Job, JobError, Plan, Standard, Surroundings};
+use crate::mailbox::{Answers, start_thread};
 
 /// A job that has been planned, or cannot be.
 #[derive(Debug)]
@@ -35,11 +35,15 @@ impl Planner {
     ///
     /// # Errors
     /// When there can be no more threads.
-    pub fn start(profiles: Profiles, floor_bytes: u64, answers: Answers) -> io::Result<Planner> {
+    pub fn start(
+        profiles: Profiles,
+        floor_bytes: u64,
+        answers: Answers<Answer>,
+    ) -> io::Result<Planner> {
         let (send, receive) = channel::<(JobId, Task)>();
         let leaving = Arc::new(AtomicBool::new(false));
         let left = Arc::clone(&leaving);
-        start("planner", move || {
+        start_thread("planner", move || {
             let surroundings = Surroundings {
                 floor_bytes,
                 profiles: Some(&profiles),

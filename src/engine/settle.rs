@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::threads::{Answer, Answers, start};
+use super::Answer;
 use crate::core::AttemptId;
 use crate::job::JobError;
 use crate::job::outputs::Outputs;
+use crate::mailbox::{Answers, start_thread};
 
 /// One may wait for a slow disk while the other goes on.
 const THREADS: usize = 2;
@@ -58,12 +59,12 @@ impl Settlers {
     ///
     /// # Errors
     /// When there can be no more.
-    pub fn start(answers: &Answers) -> io::Result<Settlers> {
+    pub fn start(answers: &Answers<Answer>) -> io::Result<Settlers> {
         let (send, receive) = channel::<Leavings>();
         let receive = Arc::new(Mutex::new(receive));
         for _ in 0..THREADS {
             let (receive, answers) = (Arc::clone(&receive), answers.clone());
-            start("settle", move || {
+            start_thread("settle", move || {
                 while let Some(leavings) = next(&receive) {
                     let settled = settle(leavings);
                     answers.give(Answer::Settled(Box::new(settled)));

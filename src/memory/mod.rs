@@ -19,6 +19,7 @@ pub mod pressure;
 #[cfg(target_os = "linux")]
 pub mod proc;
 pub mod sample;
+pub mod triggers;
 
 #[cfg(target_os = "linux")]
 pub use linux::{has_pressure, machine, needs_from_stat, oom_kills, swap_total_bytes, value};

@@ -1,4 +1,4 @@
-//! A policy's relief command: an argv, never a shell, that runs beside the children and no longer than it may.
+//! A policy's relief command: an argv, never a shell, that runs beside the attempts and no longer than it may.
 //!
 //! Who has a loop of its own starts it and tells it what happens; [`run`] is the loop of who has none.
 
@@ -15,7 +15,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{self, WaitPidFlag, waitpid};
 use nix::unistd::Pid;
 
-use super::{Apart, Launch, LaunchError, Placement, Process, find_program, spawn};
+use crate::child::{Apart, Launch, LaunchError, Placement, Process, find_program, spawn};
 use crate::sys::{self, WaitStatus};
 
 /// Bytes of what it says that are kept for the log.

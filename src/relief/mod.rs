@@ -1,18 +1,25 @@
-//! Carrying out relief: what is done to get memory back without stopping anything, and when that is done.
+//! Relief: what is done to get memory back without stopping anything.
 //!
-//! What blocks in the kernel is done by a thread of its own for each relief; the user's command is a child of the
-//! loop. Either is given up after the policy's time; that it helped is for the core to judge.
+//! [`Reliefs`] are those under way, for a loop that decides nothing about them: what blocks in the kernel is done by a
+//! thread of its own for each (`kernel`), the policy's [`command`] is a child of the loop. Either is given up after the
+//! policy's time; when which is due, and whether it helped, is `core`'s. [`now`](mod@now) is relief on demand.
+
+pub mod command;
+mod kernel;
+#[cfg(target_os = "linux")]
+pub mod now;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::threads::Answers;
-use crate::child::relief_command::{ReliefCommand, ReliefCommandError};
-use crate::config::policy::ReliefRules;
+use crate::config::policy::{ReliefKind, ReliefRules};
 use crate::core::ReliefId;
+use crate::mailbox::{Answers, Inbox, mailbox, start_thread};
 use crate::sys::Reaped;
+use command::{ReliefCommand, ReliefCommandError};
 
 /// How long a child has to act on a relief signal before memory is looked at: unloading a model takes a moment.
 const SIGNAL_TAKES: Duration = Duration::from_millis(500);
@@ -24,50 +31,93 @@ pub struct Reliefs {
     rules: ReliefRules,
     open_files: Option<u64>,
     under_way: BTreeMap<ReliefId, UnderWay>,
+    answers: Answers<Answer>,
+    inbox: Inbox<Answer>,
 }
 
 enum UnderWay {
     /// A thread works on it.
-    Thread { give_up: Instant },
+    Thread {
+        kind: ReliefKind,
+        give_up: Instant,
+        /// What was to be done is done already, and the thread adds to it.
+        done: bool,
+    },
     /// A signal was sent.
     Signal { until: Instant },
     /// A command runs.
     Command(Box<ReliefCommand>),
 }
 
+/// A thread's: which relief and of which kind, and the bytes that came back; none when the kernel refused.
+type Answer = (ReliefId, ReliefKind, Option<u64>);
+
 /// A relief that is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Over {
     /// Which.
     pub relief: ReliefId,
+    /// What it did.
+    pub kind: ReliefKind,
     /// It did what it was asked to.
     pub done: bool,
+    /// What the kernel took back, bytes; none where it was not asked to, or has not answered.
+    pub bytes: Option<u64>,
+    /// How it came to its end.
+    pub way: Way,
+}
+
+/// How a relief came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By itself.
+    Ended,
+    /// Its time was up. A thread may still be at work on it.
+    GivenUp,
+    /// It was given up before, and its thread is at its end only now.
+    EndedLate,
+}
+
+impl Over {
+    fn new(relief: ReliefId, kind: ReliefKind, done: bool, way: Way) -> Over {
+        Over {
+            relief,
+            kind,
+            done,
+            bytes: None,
+            way,
+        }
+    }
 }
 
 impl Reliefs {
     /// None under way. `open_files` is the soft limit of open files before we raised ours.
-    pub fn new(rules: ReliefRules, open_files: Option<u64>) -> Reliefs {
-        Reliefs {
+    ///
+    /// # Errors
+    /// When no pipe can be made.
+    pub fn new(rules: ReliefRules, open_files: Option<u64>) -> io::Result<Reliefs> {
+        let (answers, inbox) = mailbox()?;
+        Ok(Reliefs {
             rules,
             open_files,
             under_way: BTreeMap::new(),
-        }
+            answers,
+            inbox,
+        })
     }
 
     /// Has a thread take the file cache of these cgroups back. False where there is nothing to do it with.
-    pub fn reclaim(
-        &mut self,
-        relief: ReliefId,
-        dirs: Vec<PathBuf>,
-        answers: &Answers,
-        now: Instant,
-    ) -> bool {
+    pub fn reclaim(&mut self, relief: ReliefId, dirs: Vec<PathBuf>, now: Instant) -> bool {
         let give_up = now + self.rules.timeout;
-        if dirs.is_empty() || !reclaimer::reclaim(relief, dirs, give_up, answers) {
-            return false;
-        }
-        self.under_way.insert(relief, UnderWay::Thread { give_up });
-        true
+        let thread = UnderWay::Thread {
+            kind: ReliefKind::Reclaim,
+            give_up,
+            done: false,
+        };
+        !dirs.is_empty()
+            && self.start(relief, thread, move |tell| {
+                kernel::reclaim(&dirs, give_up, tell);
+            })
     }
 
     /// Has a thread freeze this cgroup and push its memory out, to so many bytes of swap at most. What does not go within
@@ -77,15 +127,52 @@ impl Reliefs {
         relief: ReliefId,
         dir: PathBuf,
         swap_bytes: u64,
-        answers: &Answers,
         now: Instant,
     ) -> bool {
         let within = self.rules.timeout;
-        if !reclaimer::freeze(relief, dir, swap_bytes, within, answers) {
+        let thread = UnderWay::Thread {
+            kind: ReliefKind::Freeze,
+            give_up: now + within + FREEZE_ANSWERS,
+            done: false,
+        };
+        self.start(relief, thread, move |tell| {
+            kernel::freeze(&dir, swap_bytes, within, tell);
+        })
+    }
+
+    /// Has a thread push out this cgroup, which stands still already, as far as it may swap and for as long as it stands
+    /// still. False where there is nothing to do it with.
+    pub fn push_out(&mut self, relief: ReliefId, dir: PathBuf, now: Instant) -> bool {
+        let within = self.rules.timeout;
+        let thread = UnderWay::Thread {
+            kind: ReliefKind::Freeze,
+            give_up: now + within + FREEZE_ANSWERS,
+            done: true,
+        };
+        self.start(relief, thread, move |tell| {
+            kernel::push_out(&dir, within, tell);
+        })
+    }
+
+    fn start(
+        &mut self,
+        relief: ReliefId,
+        thread: UnderWay,
+        work: impl FnOnce(&dyn Fn(Option<u64>)) + Send + 'static,
+    ) -> bool {
+        let UnderWay::Thread { kind, .. } = thread else {
+            return false;
+        };
+        if !kernel::RECLAIMS {
             return false;
         }
-        let give_up = now + within + FREEZE_ANSWERS;
-        self.under_way.insert(relief, UnderWay::Thread { give_up });
+        let answers = self.answers.clone();
+        let tell = move |bytes| answers.give((relief, kind, bytes));
+        if let Err(error) = start_thread("relief", move || work(&tell)) {
+            log::warn!("no thread for relief: {error}");
+            return false;
+        }
+        self.under_way.insert(relief, thread);
         true
     }
 
@@ -107,55 +194,72 @@ impl Reliefs {
         Ok(())
     }
 
-    /// To be polled for reading: what commands say.
+    /// To be polled for reading: threads' answers, and what commands say.
     pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.under_way.values().filter_map(|one| match one {
+        let commands = self.under_way.values().filter_map(|one| match one {
             UnderWay::Command(command) => command.fd(),
             _ => None,
-        })
+        });
+        std::iter::once(self.inbox.fd()).chain(commands)
     }
 
     /// When one has to be given up.
     pub fn next_deadline(&self) -> Option<Instant> {
         let times = self.under_way.values().filter_map(|one| match one {
-            UnderWay::Thread { give_up } => Some(*give_up),
+            UnderWay::Thread { give_up, .. } => Some(*give_up),
             UnderWay::Signal { until } => Some(*until),
             UnderWay::Command(command) => command.kill_at(),
         });
         times.min()
     }
 
-    /// Reads what commands say, and gives up what takes too long. What is over then.
+    /// Takes threads' answers, reads what commands say, and gives up what takes too long. What is over then.
     pub fn go_on(&mut self, now: Instant) -> Vec<Over> {
-        let mut over = Vec::new();
+        let mut over = self.answered();
+        let first_given_up = over.len();
         for (relief, one) in &mut self.under_way {
-            match one {
-                UnderWay::Thread { give_up } if now >= *give_up => over.push((*relief, false)),
-                UnderWay::Signal { until } if now >= *until => over.push((*relief, true)),
-                UnderWay::Command(command) => {
-                    if let Err(error) = command.go_on(now) {
-                        log::warn!("{error}");
-                        over.push((*relief, false));
-                    }
+            let (kind, done, way) = match one {
+                UnderWay::Thread {
+                    kind,
+                    give_up,
+                    done,
+                } if now >= *give_up => (*kind, *done, Way::GivenUp),
+                UnderWay::Signal { until } if now >= *until => {
+                    (ReliefKind::Signal, true, Way::Ended)
                 }
-                _ => {}
-            }
+                UnderWay::Command(command) => match command.go_on(now) {
+                    Ok(()) => continue,
+                    Err(error) => {
+                        log::warn!("{error}");
+                        (ReliefKind::Command, false, Way::GivenUp)
+                    }
+                },
+                _ => continue,
+            };
+            over.push(Over::new(*relief, kind, done, way));
         }
-        for (relief, _) in &over {
+        for given_up in &over[first_given_up..] {
             // A command that was killed is still to be reaped.
-            if !matches!(self.under_way.get(relief), Some(UnderWay::Command(_))) {
-                self.under_way.remove(relief);
+            if given_up.kind != ReliefKind::Command {
+                self.under_way.remove(&given_up.relief);
             }
         }
-        let over = over.into_iter();
-        over.map(|(relief, done)| Over { relief, done }).collect()
+        over
     }
 
-    /// A thread has answered. None when it was given up before.
-    pub fn answered(&mut self, relief: ReliefId, done: bool) -> Option<Over> {
-        self.under_way
-            .remove(&relief)
-            .map(|_| Over { relief, done })
+    fn answered(&mut self) -> Vec<Over> {
+        let answers = self.inbox.take().into_iter();
+        let over = answers.map(|(relief, kind, bytes)| {
+            let (way, done) = match self.under_way.remove(&relief) {
+                Some(UnderWay::Thread { done, .. }) => (Way::Ended, done),
+                _ => (Way::EndedLate, false),
+            };
+            Over {
+                bytes,
+                ..Over::new(relief, kind, done || bytes.is_some(), way)
+            }
+        });
+        over.collect()
     }
 
     /// A child has ended: if it was a command's, whether the relief is over with it.
@@ -172,7 +276,7 @@ impl Reliefs {
             .reaped(reaped.status)?
             .inspect_err(|error| log::warn!("{error}"))
             .is_ok();
-        Some(Over { relief, done })
+        Some(Over::new(relief, ReliefKind::Command, done, Way::Ended))
     }
 
     /// We are to end: commands are killed.
@@ -185,102 +289,96 @@ impl Reliefs {
     }
 }
 
+#[cfg(test)]
 #[cfg(target_os = "linux")]
-mod reclaimer {
-    use std::path::{Path, PathBuf};
-    use std::time::{Duration, Instant};
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::sync::mpsc::channel;
 
-    use super::super::threads::{Answer, Answers, start as start_thread};
-    use crate::core::ReliefId;
-    use crate::memory::value;
-    use crate::slice::{SliceError, cgroup};
-
-    /// Starts a thread that takes the file cache of these cgroups back. Whether it could be started.
-    pub fn reclaim(
-        relief: ReliefId,
-        dirs: Vec<PathBuf>,
-        until: Instant,
-        answers: &Answers,
-    ) -> bool {
-        let answers = answers.clone();
-        started(move || {
-            let mut done = false;
-            for dir in dirs {
-                if Instant::now() < until {
-                    done |= is_done(cgroup::reclaim(&dir, file_cache(&dir)));
-                }
-            }
-            answers.give(Answer::Relieved(relief, done));
-        })
+    fn reliefs() -> Reliefs {
+        let rules = ReliefRules {
+            signal: None,
+            command: None,
+            timeout: Duration::from_secs(5),
+            helped_points: 2,
+            freeze_at_most: Duration::from_secs(60),
+        };
+        Reliefs::new(rules, None).unwrap()
     }
 
-    /// Starts a thread that freezes this cgroup and pushes it out. Whether it could be started.
-    pub fn freeze(
-        relief: ReliefId,
-        dir: PathBuf,
-        swap_bytes: u64,
-        within: Duration,
-        answers: &Answers,
-    ) -> bool {
-        let answers = answers.clone();
-        started(move || {
-            let pushed = cgroup::freeze(&dir, true)
-                .and_then(|()| cgroup::allow_swap(&dir, swap_bytes))
-                .and_then(|()| cgroup::push_out(&dir, within));
-            answers.give(Answer::Relieved(relief, is_done(pushed)));
-            // It may have gone on or have gone meanwhile.
-            while cgroup::is_frozen(&dir) && matches!(cgroup::push_out(&dir, within), Ok(1..)) {}
-        })
+    fn over_after(reliefs: &mut Reliefs, now: Instant) -> Vec<Over> {
+        let mut fds: Vec<_> = reliefs
+            .fds()
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
+        assert_eq!(poll(&mut fds, PollTimeout::from(60_000u16)), Ok(1));
+        drop(fds);
+        reliefs.go_on(now)
     }
 
-    fn started(work: impl FnOnce() + Send + 'static) -> bool {
-        let started = start_thread("relief", work);
-        if let Err(error) = &started {
-            log::warn!("no thread for relief: {error}");
+    fn thread(give_up: Instant, done: bool) -> UnderWay {
+        UnderWay::Thread {
+            kind: ReliefKind::Freeze,
+            give_up,
+            done,
         }
-        started.is_ok()
     }
 
-    fn is_done(result: Result<u64, SliceError>) -> bool {
-        result.inspect_err(|error| log::warn!("{error}")).is_ok()
+    #[test]
+    fn what_a_thread_answers_in_time_is_its_end() {
+        let mut reliefs = reliefs();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        for (id, done, bytes) in [(1, false, Some(7)), (2, false, None), (3, true, None)] {
+            let relief = ReliefId(id);
+            assert!(reliefs.start(relief, thread(later, done), move |tell| tell(bytes)));
+            assert_eq!(reliefs.next_deadline(), Some(later));
+            let expected = Over {
+                bytes,
+                ..Over::new(
+                    relief,
+                    ReliefKind::Freeze,
+                    done || bytes.is_some(),
+                    Way::Ended,
+                )
+            };
+            assert_eq!(over_after(&mut reliefs, now), [expected]);
+            assert_eq!(reliefs.next_deadline(), None);
+        }
     }
 
-    /// Bytes of page cache of files that a cgroup is charged with.
-    fn file_cache(dir: &Path) -> u64 {
-        let stat = std::fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
-        ["inactive_file", "active_file"]
-            .iter()
-            .filter_map(|key| value(&stat, key))
-            .sum()
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-mod reclaimer {
-    use std::path::PathBuf;
-    use std::time::{Duration, Instant};
-
-    use super::super::threads::Answers;
-    use crate::core::ReliefId;
-
-    /// There is nothing to reclaim with.
-    pub fn reclaim(
-        _relief: ReliefId,
-        _dirs: Vec<PathBuf>,
-        _until: Instant,
-        _answers: &Answers,
-    ) -> bool {
-        false
+    #[test]
+    fn one_that_is_given_up_is_told_of_again_when_its_thread_ends() {
+        let mut reliefs = reliefs();
+        let now = Instant::now();
+        let (go, wait) = channel::<()>();
+        let relief = ReliefId(1);
+        reliefs.start(relief, thread(now, false), move |tell| {
+            wait.recv().unwrap();
+            tell(Some(7));
+        });
+        let given_up = Over::new(relief, ReliefKind::Freeze, false, Way::GivenUp);
+        assert_eq!(reliefs.go_on(now), [given_up]);
+        assert_eq!(reliefs.go_on(now), []);
+        go.send(()).unwrap();
+        let over = over_after(&mut reliefs, now);
+        assert_eq!(over.len(), 1);
+        assert_eq!((over[0].relief, over[0].way), (relief, Way::EndedLate));
     }
 
-    /// There are no cgroups to freeze.
-    pub fn freeze(
-        _relief: ReliefId,
-        _dir: PathBuf,
-        _swap_bytes: u64,
-        _within: Duration,
-        _answers: &Answers,
-    ) -> bool {
-        false
+    #[test]
+    fn children_have_a_moment_to_act_on_a_signal() {
+        let mut reliefs = reliefs();
+        let now = Instant::now();
+        reliefs.signalled(ReliefId(1), now);
+        assert_eq!(reliefs.go_on(now), []);
+        let until = reliefs.next_deadline().unwrap();
+        assert!(until > now && until <= now + SIGNAL_TAKES);
+        let over = reliefs.go_on(until);
+        assert_eq!(
+            over,
+            [Over::new(ReliefId(1), ReliefKind::Signal, true, Way::Ended)]
+        );
     }
 }

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::place::file_cache;
-use crate::child::relief_command;
+use super::command;
 use crate::config::policy::Policy;
 use crate::memory::{self, Machine, MemoryError};
 use crate::slice::{cgroup, delegated};
@@ -62,7 +61,7 @@ pub fn run(policy: &Policy) -> Result<Vec<Done>, MemoryError> {
 fn run_command(argv: &[String], policy: &Policy) -> Result<Done, MemoryError> {
     let machine = memory::machine()?;
     let before = machine.available_bytes;
-    let ran = relief_command::run(argv, policy.relief.timeout);
+    let ran = command::run(argv, policy.relief.timeout);
     let mut done = Done {
         what: format!("command {}", argv.first().map_or("", String::as_str)),
         available_bytes: (before, before),
@@ -83,7 +82,7 @@ fn reclaim(slices: &[PathBuf]) -> Result<Done, MemoryError> {
     let before = memory::machine()?.available_bytes;
     let (mut bytes, mut errors) = (0, Vec::new());
     for dir in slices {
-        match cgroup::reclaim(dir, file_cache(dir)) {
+        match cgroup::reclaim(dir, cgroup::file_cache(dir)) {
             Ok(some) => bytes += some,
             Err(error) => errors.push(error.to_string()),
         }

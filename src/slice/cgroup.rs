@@ -24,8 +24,8 @@ mod dir;
 use crawl::Crawl;
 pub(super) use dir::file_error;
 pub use dir::{
-    allow_swap, freeze, is_empty, is_frozen, kill, members, number, push_out, reclaim, remove, set,
-    signal,
+    allow_swap, file_cache, freeze, is_empty, is_frozen, kill, members, number, push_out, reclaim,
+    remove, set, signal,
 };
 
 /// One attempt's cgroup.

@@ -4,7 +4,6 @@
 //! - [`target`]: one of them with its descendants, and what can be done to it
 //! - [`place`]: a cgroup of its own, or none
 //! - [`adopt`]: what the core is told of them
-//! - [`relief`]: what can be done at once, for all of ffwarden's slices
 //! - [`run`]: the loop
 //! - [`show`]: what is printed
 //!
@@ -13,7 +12,6 @@
 pub mod adopt;
 pub mod find;
 pub mod place;
-pub mod relief;
 pub mod run;
 pub mod show;
 pub mod target;

@@ -2,12 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
 use crate::memory::tree::Tree;
-use crate::memory::value;
 use crate::slice::{SliceError, cgroup};
 
 /// Where cgroup v2 is mounted.
@@ -49,27 +47,12 @@ impl Place {
         }
     }
 
-    /// Takes back its file cache; the bytes that came back, none where there is no means.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn reclaim(&self) -> Result<Option<u64>, SliceError> {
-        let Place::Cgroup(dir) = self else {
-            return Ok(None);
-        };
-        cgroup::reclaim(dir, file_cache(dir)).map(Some)
-    }
-
-    /// Pushes what is frozen out to swap as far as its cgroup may swap; the bytes that went, none where there is no
-    /// means. Blocks for about the time `within` at most.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn push_out(&self, within: Duration) -> Result<Option<u64>, SliceError> {
-        let Place::Cgroup(dir) = self else {
-            return Ok(None);
-        };
-        cgroup::push_out(dir, within).map(Some)
+    /// Its own cgroup.
+    pub fn cgroup(&self) -> Option<&Path> {
+        match self {
+            Place::Cgroup(dir) => Some(dir),
+            Place::Anywhere => None,
+        }
     }
 
     /// What it has in swap, bytes; 0 where that cannot be told.
@@ -87,13 +70,6 @@ impl Place {
             Place::Anywhere => tree.kill(),
         }
     }
-}
-
-/// Bytes of file cache charged to a cgroup: files less shared memory, which counts as a file.
-pub fn file_cache(dir: &Path) -> u64 {
-    let stat = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
-    let get = |key| value(&stat, key).unwrap_or(0);
-    get("file").saturating_sub(get("shmem"))
 }
 
 /// The cgroup directory of a process.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,13 +15,15 @@ use super::place::{MOUNT, cgroup_of};
 use super::show::{Format, Memory, Row, Shape, Snapshot, time};
 use super::target::Target;
 use crate::child::Signals;
-use crate::config::policy::{Policy, Trigger};
+use crate::config::policy::Policy;
 use crate::core::{AttemptId, Event, Sample, State, Use};
 use crate::memory::MemoryError;
-use crate::memory::pressure::{Fired, PressureTrigger};
 use crate::memory::proc::{self, since_boot};
 use crate::memory::sample::Sampler;
+use crate::memory::triggers::Triggers;
+use crate::relief::Reliefs;
 use crate::slice::detect::Container;
+use crate::sys;
 
 /// Lines of a terminal that does not tell.
 const USUAL_LINES: usize = 24;
@@ -76,17 +77,20 @@ pub fn run(
         policy: policy.clone(),
         container,
         targets: BTreeMap::new(),
-        trigger: None,
+        triggers: Triggers::default(),
+        reliefs: Reliefs::new(policy.relief.clone(), None)?,
         newest: None,
         next: 1,
         wake: None,
         measure_now: false,
+        looked: Instant::now(),
         swap_free_bytes: 0,
         show_at: Instant::now(),
         options,
         out,
     };
     let result = watcher.until_the_end();
+    watcher.reliefs.end();
     for target in watcher.targets.values_mut() {
         target.release();
     }
@@ -106,8 +110,8 @@ struct Watcher<'a> {
     core: State,
     container: Option<Container>,
     targets: BTreeMap<AttemptId, Target>,
-    /// With what it stands for: full or some.
-    trigger: Option<(PressureTrigger, bool)>,
+    triggers: Triggers,
+    reliefs: Reliefs,
     /// The newest PID when processes were searched for.
     newest: Option<u64>,
     /// The number of the next one that is found.
@@ -115,6 +119,7 @@ struct Watcher<'a> {
     /// On the core's clock.
     wake: Option<Duration>,
     measure_now: bool,
+    looked: Instant,
     swap_free_bytes: u64,
     show_at: Instant,
     out: &'a mut dyn Write,
@@ -122,9 +127,9 @@ struct Watcher<'a> {
 
 impl Watcher<'_> {
     fn until_the_end(&mut self) -> Result<(), WatchError> {
-        // Opens what the trigger is set on.
+        // Where pressure is read is known after the first sample.
         self.measure()?;
-        self.trigger = self.open_trigger();
+        self.triggers = Triggers::set(&self.policy, &self.sampler);
         self.search()?;
         for pid in self.options.wanted.pids.clone() {
             let is_there = |target: &Target| target.pids().contains(&pid);
@@ -132,33 +137,23 @@ impl Watcher<'_> {
                 return Err(WatchError::NoProcess(pid));
             }
         }
+        self.look()?;
         loop {
-            self.look()?;
             let waits_for_more = !self.options.wanted.names.is_empty();
             if self.targets.is_empty() && !waits_for_more {
                 return Ok(());
             }
             self.show()?;
-            if self.sleep() {
+            self.sleep()?;
+            if self.take_signals()? {
                 return Ok(());
             }
             self.search()?;
+            // What a command of the user's prints wakes us as well.
+            if self.due() <= Instant::now() {
+                self.look()?;
+            }
         }
-    }
-
-    /// The policy's first trigger; a kernel that refuses it is told of, and memory polled as in any case.
-    fn open_trigger(&self) -> Option<(PressureTrigger, bool)> {
-        let mut triggers = self
-            .policy
-            .stages
-            .iter()
-            .filter_map(|stage| stage.enter.trigger);
-        let wanted: Trigger = triggers.next()?;
-        let path = self.sampler.pressure_path()?;
-        PressureTrigger::open(path, wanted)
-            .inspect_err(|error| log::debug!("{error}"))
-            .ok()
-            .map(|trigger| (trigger, wanted.full))
     }
 
     /// Takes hold of what has appeared since.
@@ -180,7 +175,7 @@ impl Watcher<'_> {
                 continue;
             };
             self.next += 1;
-            if self.options.enforce && !target.is_apart() && !target.found.is_managed {
+            if self.options.enforce && target.cgroup().is_none() && !target.found.is_managed {
                 self.move_apart(&mut target);
             }
             let (pid, text) = (target.found.pid, format!("{} is there", target.found.name));
@@ -238,6 +233,7 @@ impl Watcher<'_> {
 
     fn look(&mut self) -> Result<(), WatchError> {
         self.measure_now = false;
+        self.looked = Instant::now();
         let sample = self.measure()?;
         self.feed(Event::Measured(sample))?;
         let ended: Vec<AttemptId> = self
@@ -290,61 +286,82 @@ impl Watcher<'_> {
         self.out.flush()
     }
 
-    /// Sleeps until something is due; whether we are to end.
-    fn sleep(&mut self) -> bool {
-        let now = Instant::now();
+    /// When the next look is.
+    fn due(&self) -> Instant {
+        if self.measure_now && self.options.enforce {
+            return self.looked;
+        }
         let kill = self.targets.values().filter_map(Target::kill_at);
-        let core = self.wake.map(|at| now + at.saturating_sub(since_boot()));
+        let from_now = |at: Duration| Instant::now() + at.saturating_sub(since_boot());
         // Without enforcing, nobody needs a look sooner than it is shown.
-        let core = core.filter(|_| self.options.enforce);
-        let poll_at = self.options.enforce.then(|| now + self.policy.poll);
+        let core = self.wake.filter(|_| self.options.enforce).map(from_now);
+        let poll_at = self.options.enforce.then(|| self.looked + self.policy.poll);
         let stopping = self.targets.values().any(Target::is_stopping);
-        let end_at = stopping.then(|| now + END_LOOK);
-        let due = kill
-            .chain(core)
+        let end_at = stopping.then(|| self.looked + END_LOOK);
+        kill.chain(core)
             .chain(poll_at)
             .chain(end_at)
-            .fold(self.show_at, Instant::min);
-        let wait = if self.measure_now && self.options.enforce {
-            Duration::ZERO
-        } else {
-            due.saturating_duration_since(now)
-        };
+            .chain(self.reliefs.next_deadline())
+            .fold(self.show_at, Instant::min)
+    }
+
+    /// Sleeps until something happens or is due, and tells the core.
+    fn sleep(&mut self) -> io::Result<()> {
+        let wait = self.due().saturating_duration_since(Instant::now());
         let mut fds = vec![PollFd::new(self.signals.fd(), PollFlags::POLLIN)];
-        if let Some((trigger, _)) = &self.trigger {
-            fds.push(PollFd::new(trigger.as_fd(), PollFlags::POLLPRI));
+        let of_reliefs = self.reliefs.fds();
+        fds.extend(of_reliefs.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        let triggers_from = fds.len();
+        let mut places = Vec::new();
+        for (place, fd) in self.triggers.fds() {
+            fds.push(PollFd::new(fd, PollFlags::POLLPRI));
+            places.push(place);
         }
         let millis = wait.as_nanos().div_ceil(1_000_000);
         let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
         let _interrupted = poll(&mut fds, timeout);
-        let fired = match &self.trigger {
-            Some(_) => PressureTrigger::fired(fds[1].revents().unwrap_or(PollFlags::empty())),
-            None => Fired::No,
-        };
+        let of_triggers = fds[triggers_from..].iter().zip(places);
+        let said: Vec<_> = of_triggers
+            .filter_map(|(fd, place)| Some((place, fd.revents()?)))
+            .collect();
         drop(fds);
-        match (fired, &self.trigger) {
-            (Fired::Gone, _) => self.trigger = None,
-            (Fired::Yes, Some((_, full))) => {
-                let event = Event::Triggered { full: *full };
-                let told = self.feed(event);
-                if told.is_err() {
-                    return true;
-                }
+        for (place, revents) in said {
+            if let Some(trigger) = self.triggers.polled(place, revents) {
+                let full = trigger.full;
+                self.feed(Event::Triggered { full })?;
             }
-            _ => {}
+        }
+        for over in self.reliefs.go_on(Instant::now()) {
+            self.over(over)?;
         }
         if self.wake.is_some_and(|at| at <= since_boot()) {
             self.wake = None;
-            if self.feed(Event::Tick).is_err() {
-                return true;
+            self.feed(Event::Tick)?;
+        }
+        Ok(())
+    }
+
+    /// Answers the signals that have come; whether we are to end.
+    fn take_signals(&mut self) -> io::Result<bool> {
+        let mut end = false;
+        for received in self.signals.pending() {
+            match received.signal {
+                Signal::SIGCHLD => self.reap()?,
+                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => end = true,
+                _ => {}
             }
         }
-        self.signals.pending().iter().any(|received| {
-            matches!(
-                received.signal,
-                Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT
-            )
-        })
+        Ok(end)
+    }
+
+    /// The only children of ours are relief commands.
+    fn reap(&mut self) -> io::Result<()> {
+        while let Some(reaped) = sys::reap_one()? {
+            if let Some(over) = self.reliefs.reaped(&reaped) {
+                self.over(over)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -375,6 +392,6 @@ fn row(target: &Target) -> Row {
         processes: target.usage.processes,
         cpu_seconds: target.usage.cpu.as_secs_f64(),
         cpu_percent: target.cpu_percent,
-        own_cgroup: target.is_apart(),
+        own_cgroup: target.cgroup().is_some(),
     }
 }

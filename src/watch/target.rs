@@ -1,7 +1,7 @@
 //! One watched process with its descendants.
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -83,9 +83,9 @@ impl Target {
         self.tree.pids()
     }
 
-    /// Whether it lives in a cgroup of its own.
-    pub fn is_apart(&self) -> bool {
-        matches!(self.place, Place::Cgroup(_))
+    /// The cgroup that it alone lives in.
+    pub fn cgroup(&self) -> Option<&Path> {
+        self.place.cgroup()
     }
 
     /// It was given this cgroup of its own, and comes from that one.
@@ -103,17 +103,9 @@ impl Target {
         }
     }
 
-    /// Takes back its file cache; the bytes, none where there is no means.
-    pub fn reclaim(&self) -> Option<u64> {
-        self.say(self.place.reclaim()).flatten()
-    }
-
-    /// Freezes it, and pushes out what can be `within` a time.
-    pub fn freeze(&mut self, within: Duration) -> bool {
+    /// Freezes it; whether it stands still.
+    pub fn freeze(&mut self) -> bool {
         self.frozen = self.say(self.place.freeze(&self.tree, true)).is_some();
-        if self.frozen {
-            self.say(self.place.push_out(within));
-        }
         self.frozen
     }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::swap::{self, Swap};
 use crate::support::{Place, Warden, hog, hog_text, kernel, warden_path};
 
 const POLICY: &str = "\
@@ -30,8 +31,12 @@ impl Drop for Held {
 
 /// A hog of this name, in the root of the tree, as all processes are where no systemd is.
 fn held(program: &Path, size: &str) -> Held {
+    held_as(program, &["--touch", size, "--hold", "3600s"])
+}
+
+fn held_as(program: &Path, args: &[&str]) -> Held {
     let mut child = Command::new(program)
-        .args(["--touch", size, "--hold", "3600s"])
+        .args(args)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -90,6 +95,52 @@ fn enforced_puts_processes_in_cgroups_stops_one_and_lets_the_other_out_again() {
         "{}",
         done.state()
     );
+}
+
+/// The youngest stands still in swap for as long as it is watched, and watching goes on while it is pushed out.
+#[test]
+fn what_is_frozen_goes_to_swap_and_goes_on_when_watching_ends() {
+    const FREEZING: &str = "\
+name: policy
+summary: always critical
+grace: 1s
+poll: 500ms
+relief: {timeout: 600s, freeze_at_most: 3600s}
+levels:
+  - level: normal
+  - level: critical
+    enter: {used: 1K}
+    workers: 0
+    relief: [freeze]
+";
+    let _swap = Swap::of(400);
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("watched-hog");
+    std::fs::copy(hog(), &program).unwrap();
+    let older = held(&program, "20M");
+    let args = ["--touch", "150M", "--hold", "20s", "--check"];
+    let mut younger = held_as(&program, &args);
+    let watch = ["watch", "--name", "watched-hog", "--interval", "0.5"];
+    let how = ["--json", "--enforce", "--policy", "./policy.yaml"];
+    let running = Warden::at(Place::NoSystemd).start_with(
+        |dir| std::fs::write(dir.join("policy.yaml"), FREEZING).unwrap(),
+        &[&watch[..], &how].concat(),
+    );
+    let cgroup = || kernel::cgroup_of(younger.0.id()).unwrap();
+    running.until_running("the younger to be pushed out", || {
+        let dir = cgroup();
+        kernel::is_frozen(&dir) && swap::held(&dir) > 120 << 20
+    });
+    running.terminate();
+    let done = running.wait();
+    assert_eq!(done.code, 0, "{}", done.state());
+    let said = done.stdout();
+    assert!(said.contains("\"event\":\"frozen\""), "{}", done.state());
+    let status = younger.0.wait().unwrap();
+    assert!(status.success(), "{status}: it has read all of it again");
+    let older_is_in = kernel::cgroup_of(older.0.id()).unwrap();
+    assert_eq!(older_is_in, Path::new(kernel::CGROUP_ROOT));
+    assert_eq!(watched(), Vec::<PathBuf>::new(), "{}", done.state());
 }
 
 #[test]

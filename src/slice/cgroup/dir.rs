@@ -193,6 +193,13 @@ fn write_to(path: &Path, text: &str) -> std::io::Result<()> {
         .write_all(text.as_bytes())
 }
 
+/// Bytes of page cache of files that a cgroup is charged with, as far as it can be reclaimed.
+pub fn file_cache(dir: &Path) -> u64 {
+    let stat = fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+    let lists = ["inactive_file", "active_file"];
+    lists.iter().filter_map(|key| value(&stat, key)).sum()
+}
+
 /// The number in a file of a cgroup; none for `max`, or where there is no such file.
 pub fn number(dir: &Path, name: &str) -> Option<u64> {
     fs::read_to_string(dir.join(name)).ok()?.trim().parse().ok()

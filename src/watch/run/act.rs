@@ -1,15 +1,16 @@
 //! What the core says is done here, and told.
 
 use std::io;
+use std::path::Path;
+use std::time::Instant;
 
 use super::Watcher;
-use crate::child::relief_command;
 use crate::config::policy::{ReliefKind, Say};
 use crate::config::size::format_bytes;
-use crate::core::{Action, AttemptId, Decision, Event, step};
+use crate::core::{Action, AttemptId, Decision, Event, ReliefId, step};
 use crate::memory::proc::since_boot;
+use crate::relief::{Over, Way};
 use crate::watch::show::{Format, Happened, json, time};
-use crate::watch::target::Target;
 
 impl Watcher<'_> {
     /// Tells the core, and does what it says until it has nothing more to say.
@@ -33,8 +34,8 @@ impl Watcher<'_> {
                 kind,
                 attempts,
             } => {
-                let done = self.relieve(kind, &attempts)?;
-                return Ok(Some(Event::Relieved { relief, done }));
+                let done = self.relieve(relief, kind, &attempts)?;
+                return Ok(done.map(|done| Event::Relieved { relief, done }));
             }
             Action::Thaw { attempt } => {
                 if let Some(target) = self.targets.get_mut(&attempt) {
@@ -58,50 +59,70 @@ impl Watcher<'_> {
         Ok(None)
     }
 
-    /// Whether it did what it was asked to.
-    fn relieve(&mut self, kind: ReliefKind, attempts: &[AttemptId]) -> io::Result<bool> {
-        match kind {
+    /// Whether it is done, or could not be begun; none while it is under way.
+    fn relieve(
+        &mut self,
+        relief: ReliefId,
+        kind: ReliefKind,
+        attempts: &[AttemptId],
+    ) -> io::Result<Option<bool>> {
+        let now = Instant::now();
+        let begun = match kind {
             ReliefKind::Reclaim => {
-                let mut back = None;
-                for attempt in attempts {
-                    let bytes = self.targets.get(attempt).and_then(Target::reclaim);
-                    back = back
-                        .or(bytes.map(|_| 0))
-                        .map(|sum: u64| sum + bytes.unwrap_or(0));
-                }
-                if let Some(bytes) = back {
-                    let bytes = format_bytes(bytes);
-                    self.happened("relief", None, &format!("reclaimed {bytes} of file cache"))?;
-                }
-                Ok(back.is_some())
+                let targets = attempts.iter().filter_map(|id| self.targets.get(id));
+                let dirs = targets.filter_map(|target| target.cgroup().map(Path::to_owned));
+                let dirs = dirs.collect();
+                self.reliefs.reclaim(relief, dirs, now)
             }
-            ReliefKind::Freeze => {
-                let mut done = false;
-                let within = self.policy.relief.timeout;
-                for attempt in attempts {
-                    if let Some(target) = self.targets.get_mut(attempt)
-                        && target.freeze(within)
-                    {
-                        let (pid, text) =
-                            (target.found.pid, format!("{} is frozen", target.found.name));
-                        self.happened("frozen", Some(pid), &text)?;
-                        done = true;
-                    }
-                }
-                Ok(done)
-            }
+            ReliefKind::Freeze => return self.freeze(relief, attempts, now),
             ReliefKind::Command => {
-                let Some(argv) = self.policy.relief.command.clone() else {
-                    return Ok(false);
-                };
-                let ran = relief_command::run(&argv, self.policy.relief.timeout);
-                match &ran {
-                    Ok(()) => self.happened("relief", None, "the relief command was run")?,
-                    Err(error) => log::warn!("{error}"),
-                }
-                Ok(ran.is_ok())
+                let begun = self.reliefs.command(relief, now);
+                begun.inspect_err(|error| log::warn!("{error}")).is_ok()
             }
-            ReliefKind::Signal => Ok(false),
+            ReliefKind::Signal => false,
+        };
+        Ok((!begun).then_some(false))
+    }
+
+    /// A cgroup's anonymous memory can be pushed out when it stands still; a watched tree only stands still.
+    fn freeze(
+        &mut self,
+        relief: ReliefId,
+        attempts: &[AttemptId],
+        now: Instant,
+    ) -> io::Result<Option<bool>> {
+        for attempt in attempts {
+            let Some(target) = self.targets.get_mut(attempt) else {
+                continue;
+            };
+            if !target.freeze() {
+                continue;
+            }
+            let dir = target.cgroup().map(Path::to_owned);
+            let (pid, text) = (target.found.pid, format!("{} is frozen", target.found.name));
+            self.happened("frozen", Some(pid), &text)?;
+            let begun = dir.is_some_and(|dir| self.reliefs.push_out(relief, dir, now));
+            return Ok((!begun).then_some(true));
+        }
+        Ok(Some(false))
+    }
+
+    /// A relief is over.
+    pub(super) fn over(&mut self, over: Over) -> io::Result<()> {
+        let Over { relief, done, .. } = over;
+        match (over.kind, over.bytes) {
+            (ReliefKind::Reclaim, Some(bytes)) => {
+                let bytes = format_bytes(bytes);
+                self.happened("relief", None, &format!("reclaimed {bytes} of file cache"))?;
+            }
+            (ReliefKind::Command, _) if done => {
+                self.happened("relief", None, "the relief command was run")?;
+            }
+            _ => {}
+        }
+        match over.way {
+            Way::Ended | Way::GivenUp => self.feed(Event::Relieved { relief, done }),
+            Way::EndedLate => Ok(()),
         }
     }
 

@@ -107,6 +107,12 @@ impl Policy {
             .policy(raw, text, origin)
             .map_err(Box::new)
     }
+
+    /// Whether anything may be frozen at some level.
+    pub fn freezes(&self) -> bool {
+        let mut stages = self.stages.iter();
+        stages.any(|stage| stage.relief.contains(&ReliefKind::Freeze))
+    }
 }
 
 /// Memory that children never get.

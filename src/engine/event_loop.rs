@@ -17,7 +17,7 @@ use super::settle::Settlers;
 use super::sources::{self, Kills};
 use super::{Answer, Observer, Outcome, Setup, Status, Tasks};
 use crate::child::Signals;
-use crate::config::policy::{Policy, ReliefKind};
+use crate::config::policy::Policy;
 use crate::config::profile::Profiles;
 use crate::core::{AttemptId, Event, ReliefId, Settings, State, step};
 use crate::job::JobError;
@@ -351,11 +351,10 @@ impl<'a> Engine<'a> {
 
 /// Swap for slices: only where something may be frozen and pushed out; else a child fails where it was predicted to.
 fn swap(policy: &Policy, settings: &Settings) -> u64 {
-    let freezes = policy
-        .stages
-        .iter()
-        .any(|stage| stage.relief.contains(&ReliefKind::Freeze));
-    if freezes { settings.swap_bytes } else { 0 }
+    match policy.freezes() {
+        true => settings.swap_bytes,
+        false => 0,
+    }
 }
 
 /// Whether there is a level for a slice that comes near its limit.

@@ -19,14 +19,12 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
 use nix::unistd::Pid;
 
 use super::link::GuardLink;
+use super::messages::Messages;
 use super::stop::{Act, Halt, Turn};
 use super::verdict::{FAILED, Verdict};
 use crate::child::{HANDLED, Received, Sender, Signals, Stops};
 use crate::memory::tree::Tree;
 use crate::sys::{self, Change, Forked, WaitStatus};
-
-/// Longest message between the two, bytes: a path of PATH_MAX and its tag.
-const MESSAGE_BOUND: usize = 4096 + 64;
 
 /// Which of the two this process is.
 #[derive(Debug)]
@@ -254,7 +252,7 @@ fn end_tree() {
 }
 
 /// Keeps a reader or writer at the other end of our stdin and stdout from waiting for us.
-fn let_go_of_input_and_output() {
+pub(crate) fn let_go_of_input_and_output() {
     if let Ok(null) = std::fs::File::options()
         .read(true)
         .write(true)
@@ -268,7 +266,7 @@ fn let_go_of_input_and_output() {
 /// What the supervisor has told so far.
 #[derive(Debug, Default)]
 struct Ledger {
-    partial: Vec<u8>,
+    messages: Messages,
     cgroups: Vec<PathBuf>,
     files: Vec<PathBuf>,
     verdict: Option<Verdict>,
@@ -278,18 +276,9 @@ struct Ledger {
 
 impl Ledger {
     fn read(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if byte != 0 {
-                if self.partial.len() < MESSAGE_BOUND {
-                    self.partial.push(byte);
-                }
-                continue;
-            }
-            let message = std::mem::take(&mut self.partial);
-            if let Some((tag, body)) = message.split_first() {
-                self.note(*tag, body);
-            }
-        }
+        let mut messages = std::mem::take(&mut self.messages);
+        messages.read(bytes, |tag, body| self.note(tag, body));
+        self.messages = messages;
     }
 
     fn note(&mut self, tag: u8, body: &[u8]) {
@@ -342,12 +331,5 @@ mod tests {
             assert_eq!(ledger.files, [PathBuf::from("/out/.a\nb")]);
             assert_eq!(ledger.verdict, Some(Verdict::Signal(9)));
         }
-    }
-
-    #[test]
-    fn an_endless_message_is_bounded() {
-        let mut ledger = Ledger::default();
-        ledger.read(&vec![b'x'; 10 * MESSAGE_BOUND]);
-        assert_eq!(ledger.partial.len(), MESSAGE_BOUND);
     }
 }

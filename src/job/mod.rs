@@ -1,7 +1,7 @@
 //! A job from its command line to its end: `plan` works out what would be run at each rung of the ladder, `work` what
 //! else is seen of a command, `run` carries the attempts out, `watch` is the loop of one attempt, `outputs` sees that a
 //! file appears complete or not at all, `guard` is the process that outlives us if we are killed, `link` what ties us to
-//! it, `stop` how the two stop and go on as one, `verdict` is how ffwarden ends.
+//! it and `messages` what goes through that, `stop` how the two stop and go on as one, `verdict` is how ffwarden ends.
 //!
 //! The engine runs many jobs at once with the same parts but `run` and `watch`.
 //!
@@ -10,6 +10,7 @@
 pub mod guard;
 pub(crate) mod heartbeat;
 pub mod link;
+pub(crate) mod messages;
 pub(crate) mod outputs;
 mod plan;
 pub(crate) mod reason;

@@ -3,6 +3,7 @@
 //! - [`find`]: which processes are meant
 //! - [`target`]: one of them with its descendants, and what can be done to it
 //! - [`place`]: a cgroup of its own, or none
+//! - [`keeper`]: who lets it go on if we are killed
 //! - [`adopt`]: what the core is told of them
 //! - [`run`]: the loop
 //! - [`show`]: what is printed
@@ -11,6 +12,7 @@
 
 pub mod adopt;
 pub mod find;
+pub mod keeper;
 pub mod place;
 pub mod run;
 pub mod show;

@@ -3,22 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
 use super::adopt;
-use super::find::{Wanted, find};
-use super::place::{MOUNT, cgroup_of};
+use super::find::Wanted;
+use super::keeper::Keeper;
 use super::show::{Format, Memory, Row, Shape, Snapshot, time};
 use super::target::Target;
 use crate::child::Signals;
 use crate::config::policy::Policy;
 use crate::core::{AttemptId, Event, Sample, State, Use};
 use crate::memory::MemoryError;
-use crate::memory::proc::{self, since_boot};
+use crate::memory::proc::since_boot;
 use crate::memory::sample::Sampler;
 use crate::memory::triggers::Triggers;
 use crate::relief::Reliefs;
@@ -70,6 +69,11 @@ pub fn run(
     container: Option<Container>,
     out: &mut dyn Write,
 ) -> Result<(), WatchError> {
+    // Before there is any thread.
+    let keeper = match options.enforce && policy.freezes() {
+        true => Keeper::start()?,
+        false => Keeper::none(),
+    };
     let mut watcher = Watcher {
         signals: Signals::receive_all_but(Some(Signal::SIGTSTP))?,
         sampler: Sampler::open()?,
@@ -78,6 +82,7 @@ pub fn run(
         container,
         targets: BTreeMap::new(),
         triggers: Triggers::default(),
+        keeper,
         reliefs: Reliefs::new(policy.relief.clone(), None)?,
         newest: None,
         next: 1,
@@ -92,7 +97,7 @@ pub fn run(
     let result = watcher.until_the_end();
     watcher.reliefs.end();
     for target in watcher.targets.values_mut() {
-        target.release();
+        target.release(&mut watcher.keeper);
     }
     match result {
         Err(WatchError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -101,6 +106,7 @@ pub fn run(
 }
 
 mod act;
+mod search;
 
 struct Watcher<'a> {
     options: Options,
@@ -112,6 +118,7 @@ struct Watcher<'a> {
     targets: BTreeMap<AttemptId, Target>,
     triggers: Triggers,
     reliefs: Reliefs,
+    keeper: Keeper,
     /// The newest PID when processes were searched for.
     newest: Option<u64>,
     /// The number of the next one that is found.
@@ -156,63 +163,6 @@ impl Watcher<'_> {
         }
     }
 
-    /// Takes hold of what has appeared since.
-    fn search(&mut self) -> io::Result<()> {
-        let newest = proc::newest();
-        if newest.is_some() && newest == self.newest {
-            return Ok(());
-        }
-        self.newest = newest;
-        for found in find(&self.options.wanted) {
-            let known = |target: &Target| {
-                (target.found.pid, target.found.start) == (found.pid, found.start)
-            };
-            if self.targets.values().any(known) || self.targets.len() >= MOST {
-                continue;
-            }
-            let attempt = AttemptId::adopted(self.next);
-            let Some(mut target) = Target::new(found, attempt) else {
-                continue;
-            };
-            self.next += 1;
-            if self.options.enforce && target.cgroup().is_none() && !target.found.is_managed {
-                self.move_apart(&mut target);
-            }
-            let (pid, text) = (target.found.pid, format!("{} is there", target.found.name));
-            self.happened("found", Some(pid), &text)?;
-            let adopted = (!target.found.is_managed).then(|| adopt::adopted(&target));
-            self.targets.insert(attempt, target);
-            if let Some(event) = adopted {
-                self.feed(event)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives it a cgroup of its own. Only out of the tree's root or out of what is delegated to us: elsewhere it is
-    /// somebody's who would miss it there, a unit of systemd's or a container.
-    fn move_apart(&mut self, target: &mut Target) {
-        let Some(container) = &mut self.container else {
-            return;
-        };
-        let Some(from) = cgroup_of(target.found.pid) else {
-            return;
-        };
-        let ours = container.next_dir();
-        let is_ours = ours
-            .as_deref()
-            .and_then(Path::parent)
-            .is_some_and(|dir| from.starts_with(dir));
-        if !is_ours && from != Path::new(MOUNT) {
-            return;
-        }
-        match container.take_in(|| target.pids()) {
-            Ok(Some(dir)) => target.moved(dir, from),
-            Ok(None) => {}
-            Err(error) => log::warn!("{} stays where it is: {error}", target.found.name),
-        }
-    }
-
     fn measure(&mut self) -> Result<Sample, WatchError> {
         let mut sample = self.sampler.sample()?;
         self.swap_free_bytes = sample.swap_free_bytes;
@@ -244,7 +194,7 @@ impl Watcher<'_> {
             .collect();
         for attempt in ended {
             if let Some(mut target) = self.targets.remove(&attempt) {
-                target.release();
+                target.release(&mut self.keeper);
                 let text = format!("{} has ended", target.found.name);
                 self.happened("ended", Some(target.found.pid), &text)?;
                 if !target.found.is_managed {

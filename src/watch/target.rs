@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::find::Found;
+use super::keeper::{Frozen, Keeper};
 use super::place::Place;
 use crate::core::AttemptId;
 use crate::memory::tree::Tree;
@@ -95,8 +96,8 @@ impl Target {
     }
 
     /// Lets go of it: it goes on, where it came from.
-    pub fn release(&mut self) {
-        self.thaw();
+    pub fn release(&mut self, keeper: &mut Keeper) {
+        self.thaw(keeper);
         if let (Place::Cgroup(dir), Some(from)) = (&self.place, &self.from) {
             let moved = delegated::let_out(dir, from);
             self.say(moved);
@@ -104,22 +105,35 @@ impl Target {
     }
 
     /// Freezes it; whether it stands still.
-    pub fn freeze(&mut self) -> bool {
+    pub fn freeze(&mut self, keeper: &mut Keeper) -> bool {
+        let what = self.to_freeze();
+        keeper.freezes(&what);
         self.frozen = self.say(self.place.freeze(&self.tree, true)).is_some();
+        if !self.frozen {
+            keeper.thawed(&what);
+        }
         self.frozen
     }
 
+    fn to_freeze(&self) -> Frozen {
+        match self.cgroup() {
+            Some(dir) => Frozen::Cgroup(dir.to_owned()),
+            None => Frozen::Tree(self.found.pid, self.found.start),
+        }
+    }
+
     /// Lets it go on.
-    pub fn thaw(&mut self) {
+    pub fn thaw(&mut self, keeper: &mut Keeper) {
         if self.frozen {
             self.say(self.place.freeze(&self.tree, false));
             self.frozen = false;
+            keeper.thawed(&self.to_freeze());
         }
     }
 
     /// Asks it to end.
-    pub fn stop(&mut self) {
-        self.thaw();
+    pub fn stop(&mut self, keeper: &mut Keeper) {
+        self.thaw(keeper);
         self.tree.signal(Signal::SIGTERM);
         // One that others have stopped takes its SIGTERM only when it goes on.
         self.tree.signal(Signal::SIGCONT);

@@ -375,10 +375,6 @@ fn what_is_frozen_ends_with_its_batch_and_leaves_nothing_there() {
 fn a_watched_tree_stands_still_and_goes_on_as_well() {
     let _swap = Swap::of(900);
     let running = hogs(&["--containment", "rlimit"], "10s", "60s");
-    let state = |pid: u32| {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(") ").next().unwrap_or_default().chars().next()
-    };
     let holding = || {
         let resident = |pid: u32| {
             let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -395,7 +391,7 @@ fn a_watched_tree_stands_still_and_goes_on_as_well() {
     let _other = others_fill_to(52);
     let stopped = || {
         hogs.iter()
-            .filter(|hog| state(hog.pid) == Some('T'))
+            .filter(|hog| kernel::state(hog.pid) == Some('T'))
             .count()
     };
     running.until_running("one to stand still", || stopped() == 1);

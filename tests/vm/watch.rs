@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::swap::{self, Swap};
-use crate::support::{Place, Warden, hog, hog_text, kernel, warden_path};
+use crate::support::{Place, Running, Warden, hog, hog_text, kernel, signal, warden_path};
+use nix::sys::signal::Signal;
 
 const POLICY: &str = "\
 name: policy
@@ -42,9 +43,13 @@ fn held_as(program: &Path, args: &[&str]) -> Held {
         .unwrap();
     let mut line = [0; 13];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
-    let root = Path::new(kernel::CGROUP_ROOT).join("cgroup.procs");
-    std::fs::write(root, child.id().to_string()).unwrap();
+    move_to_root(child.id());
     Held(child)
+}
+
+fn move_to_root(pid: u32) {
+    let root = Path::new(kernel::CGROUP_ROOT).join("cgroup.procs");
+    std::fs::write(root, pid.to_string()).unwrap();
 }
 
 fn watched() -> Vec<PathBuf> {
@@ -97,10 +102,7 @@ fn enforced_puts_processes_in_cgroups_stops_one_and_lets_the_other_out_again() {
     );
 }
 
-/// The youngest stands still in swap for as long as it is watched, and watching goes on while it is pushed out.
-#[test]
-fn what_is_frozen_goes_to_swap_and_goes_on_when_watching_ends() {
-    const FREEZING: &str = "\
+const FREEZING: &str = "\
 name: policy
 summary: always critical
 grace: 1s
@@ -113,6 +115,20 @@ levels:
     workers: 0
     relief: [freeze]
 ";
+
+/// Watches hogs of that name, one of which is to be frozen for good.
+fn freezing(place: Place) -> Running {
+    let watch = ["watch", "--name", "watched-hog", "--interval", "0.5"];
+    let how = ["--json", "--enforce", "--policy", "./policy.yaml"];
+    Warden::at(place).start_with(
+        |dir| std::fs::write(dir.join("policy.yaml"), FREEZING).unwrap(),
+        &[&watch[..], &how].concat(),
+    )
+}
+
+/// The youngest stands still in swap for as long as it is watched, and watching goes on while it is pushed out.
+#[test]
+fn what_is_frozen_goes_to_swap_and_goes_on_when_watching_ends() {
     let _swap = Swap::of(400);
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("watched-hog");
@@ -120,12 +136,7 @@ levels:
     let older = held(&program, "20M");
     let args = ["--touch", "150M", "--hold", "20s", "--check"];
     let mut younger = held_as(&program, &args);
-    let watch = ["watch", "--name", "watched-hog", "--interval", "0.5"];
-    let how = ["--json", "--enforce", "--policy", "./policy.yaml"];
-    let running = Warden::at(Place::NoSystemd).start_with(
-        |dir| std::fs::write(dir.join("policy.yaml"), FREEZING).unwrap(),
-        &[&watch[..], &how].concat(),
-    );
+    let running = freezing(Place::NoSystemd);
     let cgroup = || kernel::cgroup_of(younger.0.id()).unwrap();
     running.until_running("the younger to be pushed out", || {
         let dir = cgroup();
@@ -141,6 +152,41 @@ levels:
     let older_is_in = kernel::cgroup_of(older.0.id()).unwrap();
     assert_eq!(older_is_in, Path::new(kernel::CGROUP_ROOT));
     assert_eq!(watched(), Vec::<PathBuf>::new(), "{}", done.state());
+}
+
+/// A night's encodes must not stand still until morning because somebody killed the one who froze them.
+#[test]
+fn what_is_frozen_goes_on_when_the_watcher_is_killed() {
+    let _swap = Swap::of(100);
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("watched-hog");
+    std::fs::copy(hog(), &program).unwrap();
+    let hogs = [held(&program, "20M"), held(&program, "20M")];
+    let stand_still = || {
+        let is_frozen = |hog: &&Held| {
+            let pid = hog.0.id();
+            let cgroup = kernel::cgroup_of(pid).unwrap();
+            kernel::state(pid) == Some('T') || kernel::is_frozen(&cgroup)
+        };
+        hogs.iter().filter(is_frozen).count()
+    };
+    // With a cgroup for each, and without.
+    for place in [Place::NoSystemd, Place::Undelegated] {
+        let running = freezing(place);
+        running.until_running("one to stand still", || stand_still() == 1);
+        signal(running.wardens()[0].pid, Signal::SIGKILL);
+        running.until("it to go on", || stand_still() == 0);
+        running.until("both processes to go", || running.wardens().is_empty());
+        let done = running.wait();
+        let said = done.stderr();
+        assert!(said.contains("the watcher was killed"), "{said}");
+        for hog in &hogs {
+            move_to_root(hog.0.id());
+        }
+        for cgroup in watched() {
+            std::fs::remove_dir(cgroup).unwrap();
+        }
+    }
 }
 
 #[test]

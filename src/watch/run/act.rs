@@ -39,14 +39,14 @@ impl Watcher<'_> {
             }
             Action::Thaw { attempt } => {
                 if let Some(target) = self.targets.get_mut(&attempt) {
-                    target.thaw();
+                    target.thaw(&mut self.keeper);
                     let (pid, text) = (target.found.pid, format!("{} goes on", target.found.name));
                     self.happened("thawed", Some(pid), &text)?;
                 }
             }
             Action::Stop { attempt } => {
                 if let Some(target) = self.targets.get_mut(&attempt) {
-                    target.stop();
+                    target.stop(&mut self.keeper);
                     let needs = format_bytes(target.usage.needs_bytes);
                     let text = format!("{} is stopped, it holds {needs}", target.found.name);
                     let pid = target.found.pid;
@@ -95,7 +95,7 @@ impl Watcher<'_> {
             let Some(target) = self.targets.get_mut(attempt) else {
                 continue;
             };
-            if !target.freeze() {
+            if !target.freeze(&mut self.keeper) {
                 continue;
             }
             let dir = target.cgroup().map(Path::to_owned);

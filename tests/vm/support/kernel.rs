@@ -49,6 +49,12 @@ pub fn process(pid: u32) -> Option<Process> {
     Some(Process { pid, parent, comm })
 }
 
+/// What `pid` does: `R`, `S`, `T`, ... `None` once it has gone.
+pub fn state(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.chars().next()
+}
+
 /// The program that `pid` runs, `None` once it has gone.
 pub fn program(pid: u32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()

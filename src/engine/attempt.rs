@@ -13,11 +13,9 @@ use crate::child::Process;
 use crate::core::outcome::Cause;
 use crate::core::poll;
 use crate::core::{JobId, Use};
-use crate::job::heartbeat::FfmpegHeartbeat;
+use crate::job::heartbeat::{FfmpegHeartbeat, Heartbeat, IoHeartbeat};
 use crate::job::outputs::Outputs;
-use crate::job::watch::{
-    GONE_WITHIN, GRACE, Heartbeat, IoHeartbeat, LEFTOVER_GRACE, ask_to_end, cause,
-};
+use crate::job::watch::{GONE_WITHIN, GRACE, LEFTOVER_GRACE, ask_to_end, cause};
 use crate::slice::{Slice, Wake};
 use crate::sys::{Reaped, WaitStatus};
 

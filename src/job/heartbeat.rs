@@ -1,4 +1,4 @@
-//! FFmpeg's own word on its progress, as a sign of life: `-progress` into a pipe of ours.
+//! Signs of life: FFmpeg's own word on its progress (`-progress` into a pipe of ours), and for others their I/O.
 
 use std::ffi::OsString;
 use std::io;
@@ -6,10 +6,31 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::watch::Heartbeat;
 use crate::ffmpeg::progress::{Parser, Progress};
 use crate::slice::Slice;
 use crate::sys;
+
+/// Something that shows whether a child gets on.
+pub trait Heartbeat {
+    /// A descriptor to read from when it is readable.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+    /// Reads what there is; a number that differs from the last one when there was progress.
+    fn beat(&mut self, slice: &dyn Slice) -> u64;
+}
+
+/// The I/O of everything in the slice as a sign of life, for commands that report no progress.
+#[derive(Debug, Default)]
+pub struct IoHeartbeat;
+
+impl Heartbeat for IoHeartbeat {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn beat(&mut self, slice: &dyn Slice) -> u64 {
+        slice.activity().io_bytes
+    }
+}
 
 /// Reads FFmpeg's progress and counts how often it moved.
 #[derive(Debug)]

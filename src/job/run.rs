@@ -8,10 +8,11 @@ use std::time::Duration;
 use nix::sys::stat::{SFlag, fstat};
 
 use super::heartbeat::FfmpegHeartbeat;
+use super::heartbeat::{Heartbeat, IoHeartbeat};
 use super::link::GuardLink;
 use super::outputs::{Outputs, Prepared};
 use super::verdict::{FAILED, TIMED_OUT, Verdict};
-use super::watch::{Ended, Heartbeat, IoHeartbeat, Watch};
+use super::watch::{Ended, Watch};
 use super::{Job, JobError, Plan, Request, reason, wait};
 use crate::child::{Launch, Signals};
 use crate::core::ladder::{GiveUp, Ladder, Next, Outcome};

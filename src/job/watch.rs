@@ -1,12 +1,12 @@
 //! One attempt from its start to its end: a single loop that sleeps until a signal, the slice, the guard, the
 //! child's progress or a deadline wakes it.
 
-use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
+use super::heartbeat::Heartbeat;
 use super::link::GuardLink;
 use crate::child::{Launch, Process, Received, Sender, Signals};
 use crate::core::outcome::Cause;
@@ -28,14 +28,6 @@ const FIRST_LOOK: Duration = Duration::from_millis(2);
 const EMPTY_LOOK: u8 = 2;
 /// The same where the kernel tells.
 const EMPTY_TOLD: u8 = 100;
-
-/// Something that shows whether a child gets on.
-pub trait Heartbeat {
-    /// A descriptor to read from when it is readable.
-    fn fd(&self) -> Option<BorrowedFd<'_>>;
-    /// Reads what there is; a number that differs from the last one when there was progress.
-    fn beat(&mut self, slice: &dyn Slice) -> u64;
-}
 
 /// What a breach makes of an attempt's end.
 pub fn cause(breach: Breach) -> Cause {
@@ -392,19 +384,5 @@ impl Running<'_> {
                 None => poll(&mut [], EMPTY_LOOK),
             };
         }
-    }
-}
-
-/// The I/O of everything in the slice as a sign of life, for commands that report no progress.
-#[derive(Debug, Default)]
-pub struct IoHeartbeat;
-
-impl Heartbeat for IoHeartbeat {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn beat(&mut self, slice: &dyn Slice) -> u64 {
-        slice.activity().io_bytes
     }
 }

@@ -32,18 +32,17 @@ impl Drop for Held {
 
 /// A hog of this name, in the root of the tree, as all processes are where no systemd is.
 fn held(program: &Path, size: &str) -> Held {
-    held_as(program, &["--touch", size, "--hold", "3600s"])
+    let mut command = Command::new(program);
+    let held = holding(command.args(["--touch", size, "--hold", "3600s"]));
+    move_to_root(held.0.id());
+    held
 }
 
-fn held_as(program: &Path, args: &[&str]) -> Held {
-    let mut child = Command::new(program)
-        .args(args)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// A hog that has its memory.
+fn holding(command: &mut Command) -> Held {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut line = [0; 13];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
-    move_to_root(child.id());
     Held(child)
 }
 
@@ -126,21 +125,23 @@ fn freezing(place: Place) -> Running {
     )
 }
 
-/// The youngest stands still in swap for as long as it is watched, and watching goes on while it is pushed out.
+/// The youngest stands still in swap for as long as it is watched, and watching goes on while it is pushed out. It was
+/// born in a cgroup of its own: what it had before it was moved into one would be charged elsewhere.
 #[test]
 fn what_is_frozen_goes_to_swap_and_goes_on_when_watching_ends() {
     let _swap = Swap::of(400);
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("watched-hog");
     std::fs::copy(hog(), &program).unwrap();
-    let older = held(&program, "20M");
-    let args = ["--touch", "150M", "--hold", "20s", "--check"];
-    let mut younger = held_as(&program, &args);
+    let _older = held(&program, "20M");
+    let script = "echo $$ >\"$1/cgroup.procs\"; exec \"$2\" --touch 150M --hold 20s --check";
+    let own = Path::new(kernel::CGROUP_ROOT).join("own");
+    std::fs::create_dir(&own).unwrap();
+    let mut command = Command::new("sh");
+    let mut younger = holding(command.args(["-c", script, "sh"]).args([&own, &program]));
     let running = freezing(Place::NoSystemd);
-    let cgroup = || kernel::cgroup_of(younger.0.id()).unwrap();
     running.until_running("the younger to be pushed out", || {
-        let dir = cgroup();
-        kernel::is_frozen(&dir) && swap::held(&dir) > 120 << 20
+        kernel::is_frozen(&own) && swap::held(&own) > 120 << 20
     });
     running.terminate();
     let done = running.wait();
@@ -149,8 +150,7 @@ fn what_is_frozen_goes_to_swap_and_goes_on_when_watching_ends() {
     assert!(said.contains("\"event\":\"frozen\""), "{}", done.state());
     let status = younger.0.wait().unwrap();
     assert!(status.success(), "{status}: it has read all of it again");
-    let older_is_in = kernel::cgroup_of(older.0.id()).unwrap();
-    assert_eq!(older_is_in, Path::new(kernel::CGROUP_ROOT));
+    std::fs::remove_dir(&own).unwrap();
     assert_eq!(watched(), Vec::<PathBuf>::new(), "{}", done.state());
 }
 

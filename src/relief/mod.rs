@@ -37,16 +37,19 @@ pub struct Reliefs {
 
 enum UnderWay {
     /// A thread works on it.
-    Thread {
-        kind: ReliefKind,
-        give_up: Instant,
-        /// What was to be done is done already, and the thread adds to it.
-        done: bool,
-    },
+    Thread(Thread),
     /// A signal was sent.
     Signal { until: Instant },
     /// A command runs.
     Command(Box<ReliefCommand>),
+}
+
+#[derive(Clone, Copy)]
+struct Thread {
+    kind: ReliefKind,
+    give_up: Instant,
+    /// What was to be done is done already, and the thread adds to it.
+    done: bool,
 }
 
 /// A thread's: which relief and of which kind, and the bytes that came back; none when the kernel refused.
@@ -109,7 +112,7 @@ impl Reliefs {
     /// Has a thread take the file cache of these cgroups back. False where there is nothing to do it with.
     pub fn reclaim(&mut self, relief: ReliefId, dirs: Vec<PathBuf>, now: Instant) -> bool {
         let give_up = now + self.rules.timeout;
-        let thread = UnderWay::Thread {
+        let thread = Thread {
             kind: ReliefKind::Reclaim,
             give_up,
             done: false,
@@ -130,7 +133,7 @@ impl Reliefs {
         now: Instant,
     ) -> bool {
         let within = self.rules.timeout;
-        let thread = UnderWay::Thread {
+        let thread = Thread {
             kind: ReliefKind::Freeze,
             give_up: now + within + FREEZE_ANSWERS,
             done: false,
@@ -144,7 +147,7 @@ impl Reliefs {
     /// still. False where there is nothing to do it with.
     pub fn push_out(&mut self, relief: ReliefId, dir: PathBuf, now: Instant) -> bool {
         let within = self.rules.timeout;
-        let thread = UnderWay::Thread {
+        let thread = Thread {
             kind: ReliefKind::Freeze,
             give_up: now + within + FREEZE_ANSWERS,
             done: true,
@@ -157,22 +160,19 @@ impl Reliefs {
     fn start(
         &mut self,
         relief: ReliefId,
-        thread: UnderWay,
+        thread: Thread,
         work: impl FnOnce(&dyn Fn(Option<u64>)) + Send + 'static,
     ) -> bool {
-        let UnderWay::Thread { kind, .. } = thread else {
-            return false;
-        };
         if !kernel::RECLAIMS {
             return false;
         }
         let answers = self.answers.clone();
-        let tell = move |bytes| answers.give((relief, kind, bytes));
+        let tell = move |bytes| answers.give((relief, thread.kind, bytes));
         if let Err(error) = start_thread("relief", move || work(&tell)) {
             log::warn!("no thread for relief: {error}");
             return false;
         }
-        self.under_way.insert(relief, thread);
+        self.under_way.insert(relief, UnderWay::Thread(thread));
         true
     }
 
@@ -206,7 +206,7 @@ impl Reliefs {
     /// When one has to be given up.
     pub fn next_deadline(&self) -> Option<Instant> {
         let times = self.under_way.values().filter_map(|one| match one {
-            UnderWay::Thread { give_up, .. } => Some(*give_up),
+            UnderWay::Thread(thread) => Some(thread.give_up),
             UnderWay::Signal { until } => Some(*until),
             UnderWay::Command(command) => command.kill_at(),
         });
@@ -219,11 +219,9 @@ impl Reliefs {
         let first_given_up = over.len();
         for (relief, one) in &mut self.under_way {
             let (kind, done, way) = match one {
-                UnderWay::Thread {
-                    kind,
-                    give_up,
-                    done,
-                } if now >= *give_up => (*kind, *done, Way::GivenUp),
+                UnderWay::Thread(thread) if now >= thread.give_up => {
+                    (thread.kind, thread.done, Way::GivenUp)
+                }
                 UnderWay::Signal { until } if now >= *until => {
                     (ReliefKind::Signal, true, Way::Ended)
                 }
@@ -251,7 +249,7 @@ impl Reliefs {
         let answers = self.inbox.take().into_iter();
         let over = answers.map(|(relief, kind, bytes)| {
             let (way, done) = match self.under_way.remove(&relief) {
-                Some(UnderWay::Thread { done, .. }) => (Way::Ended, done),
+                Some(UnderWay::Thread(thread)) => (Way::Ended, thread.done),
                 _ => (Way::EndedLate, false),
             };
             Over {
@@ -317,8 +315,8 @@ mod tests {
         reliefs.go_on(now)
     }
 
-    fn thread(give_up: Instant, done: bool) -> UnderWay {
-        UnderWay::Thread {
+    fn thread(give_up: Instant, done: bool) -> Thread {
+        Thread {
             kind: ReliefKind::Freeze,
             give_up,
             done,

@@ -304,7 +304,7 @@ impl Watcher<'_> {
         Ok(end)
     }
 
-    /// The only children of ours are relief commands.
+    /// Our children are relief commands and the keeper, whose end its broken pipe tells.
     fn reap(&mut self) -> io::Result<()> {
         while let Some(reaped) = sys::reap_one()? {
             if let Some(over) = self.reliefs.reaped(&reaped) {

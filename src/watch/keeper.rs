@@ -1,7 +1,7 @@
 //! Who lets frozen processes go on when the watcher is killed: a process of its own, which notices that the pipe between
 //! the two has broken.
 //!
-//! It holds no signal back but the terminal's and those that ask to end: it ends with the watcher in any case.
+//! It holds back every signal that can be: it ends with the watcher in any case.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -24,7 +24,7 @@ fn main() {
     };
     set_up_logging(&said(&cli), matches!(cli.verb, Verb::Batch(_)));
     let verdict = cli::run(cli).unwrap_or_else(|error| {
-        log::error!("{error}");
+        log::error!("{}", cli::with_cause(&error));
         Verdict::Exit(FAILED)
     });
     die(verdict)

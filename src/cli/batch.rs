@@ -50,7 +50,7 @@ pub fn batch(options: &Options, arguments: Batch) -> anyhow::Result<Verdict> {
         Side::Guard(verdict) => Ok(verdict),
         Side::Supervisor(mut guard) => {
             let verdict = supervise(options, arguments, dir, &mut guard).unwrap_or_else(|error| {
-                log::error!("{error:#}");
+                log::error!("{}", super::with_cause(&error));
                 Verdict::Exit(FAILED)
             });
             guard.conclude(verdict)

@@ -44,11 +44,42 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     }
 }
 
+/// An error with what caused it. An error of the library's names its cause itself, a context leaves that to its reader.
+pub fn with_cause(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
 /// Writes to stdout; a reader that has gone away is no error.
 fn print(text: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot run x: {source}")]
+        struct Named {
+            source: io::Error,
+        }
+        let full = || io::Error::other("no space");
+        let named = anyhow::Error::from(Named { source: full() });
+        assert_eq!(with_cause(&named), "cannot run x: no space");
+        assert_eq!(with_cause(&named.context("y")), "y: cannot run x: no space");
+        let bare = anyhow::Error::from(full()).context("cannot read z");
+        assert_eq!(with_cause(&bare), "cannot read z: no space");
     }
 }

@@ -24,7 +24,7 @@ pub fn run(options: &Options, command: Vec<OsString>) -> anyhow::Result<Verdict>
         Side::Guard(verdict) => Ok(verdict),
         Side::Supervisor(mut guard) => {
             let verdict = supervise(options, command, &mut guard).unwrap_or_else(|error| {
-                log::error!("{error}");
+                log::error!("{}", super::with_cause(&error));
                 exit_for(&error)
             });
             guard.conclude(verdict)

@@ -336,6 +336,16 @@ fn a_list_on_stdin_is_read_while_jobs_run() {
 }
 
 #[test]
+fn a_profile_that_is_not_there_is_told_once_and_before_anything_runs() {
+    let place = place();
+    let job = ["-p", "lwo", "a", "b", "--", "touch", "{}"];
+    let run = place.batch(&job).run();
+    assert_eq!(run.code(), Some(125));
+    assert_eq!(run.stderr.matches("`low`").count(), 1, "{}", run.stderr);
+    assert!(!place.dir.join("a").exists());
+}
+
+#[test]
 fn the_environment_of_the_document_is_honoured_and_options_go_before() {
     let place = place();
     let overlap = "mkdir busy || echo overlap >>log; sleep 0.05; rmdir busy";

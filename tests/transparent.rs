@@ -74,6 +74,10 @@ fn own_failures_have_the_codes_of_env() {
         ffwarden(["-m", "lots", "run", "true"]).run().code(),
         Some(125)
     );
+    // Also where no profile would be applied: it was meant to be.
+    let unknown = ffwarden(["-p", "lwo", "run", "true"]).run();
+    assert_eq!(unknown.code(), Some(125));
+    assert!(unknown.stderr.contains("`low`"), "{}", unknown.stderr);
     assert_eq!(
         ffwarden(["--timeout", "0.2", "run", "sleep", "30"])
             .run()

@@ -1,5 +1,6 @@
 //! What would be run at each rung of the ladder: the rewritten command, its estimate, its limits.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
@@ -160,7 +161,10 @@ impl Job {
         let inputs = ffmpeg.as_ref().map(probe).unwrap_or_default();
         let rungs = match &ffmpeg {
             Some(ffmpeg) => machine.rungs(ffmpeg, &inputs, request, asked_bytes)?,
-            None => vec![machine.plain(&command, asked_bytes)],
+            None => {
+                machine.known(request)?;
+                vec![machine.plain(&command, asked_bytes)]
+            }
         };
         let first = match request.profile {
             Some(_) => 0,
@@ -255,6 +259,21 @@ impl Machine<'_> {
         }
     }
 
+    fn profiles(&self) -> Result<Cow<'_, Profiles>, JobError> {
+        match self.profiles {
+            Some(profiles) => Ok(Cow::Borrowed(profiles)),
+            None => Ok(Cow::Owned(Profiles::load(&Profiles::directories())?)),
+        }
+    }
+
+    /// Fails for a profile that is not there, also where none is applied: it was meant to be.
+    fn known(&self, request: &Request) -> Result<(), JobError> {
+        if let Some(name) = &request.profile {
+            self.profiles()?.resolve(&name.to_string_lossy())?;
+        }
+        Ok(())
+    }
+
     /// The plans of an FFmpeg command; a profile that would run the same under the same limit as a heavier one is
     /// no rung of its own.
     fn rungs(
@@ -265,6 +284,7 @@ impl Machine<'_> {
         asked: Option<u64>,
     ) -> Result<Vec<Plan>, JobError> {
         if request.no_rewrite {
+            self.known(request)?;
             let plan = self.plain(&command.to_argv(), asked);
             let estimate = estimate(command, inputs, self.cpus);
             let ffmpeg = Some(command.clone());
@@ -275,14 +295,7 @@ impl Machine<'_> {
                 ..plan
             }]);
         }
-        let loaded;
-        let profiles = match self.profiles {
-            Some(profiles) => profiles,
-            None => {
-                loaded = Profiles::load(&Profiles::directories())?;
-                &loaded
-            }
-        };
+        let profiles = self.profiles()?;
         let start = match &request.profile {
             Some(name) => profiles.resolve(&name.to_string_lossy())?,
             None => profiles

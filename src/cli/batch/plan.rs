@@ -89,6 +89,10 @@ pub(super) fn plan(
     };
     let mut request = options.request();
     request.memory = memory_limit;
+    if let Some(profile) = &request.profile {
+        // Else every job would fail with it.
+        profiles.resolve(&profile.to_string_lossy())?;
+    }
     let task = Task {
         request,
         batch: batch_rule(arguments, &decided, &policy),

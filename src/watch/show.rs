@@ -146,18 +146,22 @@ impl Snapshot {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("{}: {all}{more}\n", self.head())
+        let colon = if all.is_empty() { "" } else { ": " };
+        format!("{}{colon}{all}{more}\n", self.head())
     }
 
     fn head(&self) -> String {
         let memory = &self.memory;
         let needs = self.processes.iter().map(|row| row.needs_bytes).sum();
         format!(
-            "{}, {:.1} % of {} in use, {} processes with {}",
+            "{}, {:.1} % of {} in use, {} with {}",
             self.level,
             memory.used_percent,
             format_bytes(memory.total_bytes),
-            self.processes.len(),
+            match self.processes.len() {
+                1 => "1 process".to_owned(),
+                count => format!("{count} processes"),
+            },
             format_bytes(needs),
         )
     }
@@ -249,6 +253,15 @@ mod tests {
         assert_eq!(
             snapshot(2).text(Format::Lines, 0),
             "high, 75.0 % of 4.0 GiB in use, 2 processes with 400 MiB: ffmpeg[100] 200 MiB 98 %, ffmpeg[101] 200 MiB 98 % frozen\n"
+        );
+        assert_eq!(
+            snapshot(0).text(Format::Lines, 0),
+            "high, 75.0 % of 4.0 GiB in use, 0 processes with 0 B\n"
+        );
+        assert!(
+            snapshot(1)
+                .text(Format::Lines, 0)
+                .contains(", 1 process with 200 MiB: ffmpeg[100]")
         );
         assert!(
             snapshot(30)

@@ -444,7 +444,7 @@ fn automatic_workers_are_counted_aloud_and_low_memory_halves_them() {
     assert_eq!(block[4..6], ["  Max workers: 1", "  Optimal workers: 1"]);
     assert_eq!(block[6], "Low memory mode: 1 workers, batch size 1");
     assert!(
-        run.stderr.contains("memory after 1 jobs: "),
+        run.stderr.contains("memory after 1 job: "),
         "{}",
         run.stderr
     );

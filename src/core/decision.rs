@@ -211,7 +211,8 @@ impl fmt::Display for Decision {
                 available_bytes,
             } => write!(
                 f,
-                "relief by {kind} on {attempts} attempts, {} available",
+                "relief by {kind} on {}, {} available",
+                counted(*attempts as u64, "attempt"),
                 format_bytes(*available_bytes)
             ),
             Decision::Relieved {
@@ -265,12 +266,21 @@ impl fmt::Display for Decision {
                 children_bytes,
             } => write!(
                 f,
-                "memory after {finished} jobs: {} of {} in use ({:.1} %), {} by children",
+                "memory after {}: {} of {} in use ({:.1} %), {} by children",
+                counted(*finished, "job"),
                 format_bytes(*used_bytes),
                 format_bytes(*total_bytes),
                 *used_bytes as f64 * 100.0 / (*total_bytes).max(1) as f64,
                 format_bytes(*children_bytes)
             ),
         }
+    }
+}
+
+/// `1 job`, `2 jobs`.
+fn counted(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
     }
 }

@@ -20,6 +20,8 @@ use crate::sys::{self, WaitStatus};
 
 /// Bytes of what it says that are kept for the log.
 const SAID_BOUND: usize = 4096;
+/// Reads of 1 KiB at once.
+const READS: u32 = 64;
 /// Between two looks whether it has ended, milliseconds.
 const LOOK_MS: u8 = 5;
 
@@ -188,9 +190,11 @@ impl ReliefCommand {
         })
     }
 
+    /// No more at once than a pipe holds: one that never pauses must not hold its loop up.
     fn read(&mut self) {
         let mut chunk = [0u8; 1024];
-        while let Some(said) = &self.said {
+        for _ in 0..READS {
+            let Some(said) = &self.said else { return };
             match nix::unistd::read(said, &mut chunk) {
                 // A pipe that is closed is always ready.
                 Ok(0) => self.said = None,

@@ -12,6 +12,7 @@
 //! - `admission`: which job starts now, on which plan; `queue`: the jobs that wait; `running`: those that run
 //! - [`level`]: which stage of the policy is in force; [`stall`]: the share of time lost to pressure
 //! - `pressure`: relief, its judgement, and stopping a [`victim`]; `freeze`: standing still in swap instead
+//! - `fall`: how fast memory goes
 //! - [`breaker`]: no new work after a storm; [`learn`]: what finished attempts teach
 //! - [`budget`], [`ladder`], [`poll`]: also used by the prefix, which has one job
 //! - [`outcome`]: what an attempt's end means, for every shell that has real children
@@ -23,6 +24,7 @@ pub mod breaker;
 pub mod budget;
 pub mod decision;
 pub mod event;
+mod fall;
 #[cfg(test)]
 mod fixtures;
 mod freeze;

@@ -322,8 +322,8 @@ impl State {
         let desperate = available < self.measures.total_bytes / LAST_RESERVE_PART;
         let grace = self.policy.grace;
         // At the present rate there is nothing left when the grace time is over.
-        let falling_fast =
-            self.falling > 0 && (available as f64) < self.falling as f64 * grace.as_secs_f64();
+        let falling = self.fall.rate();
+        let falling_fast = falling > 0 && (available as f64) < falling as f64 * grace.as_secs_f64();
         // A disk takes longer than the grace time to take up what is pushed out.
         let is_freezing = match self.relief.phase {
             Phase::Waiting(trial) => trial.on.is_some(),

@@ -13,6 +13,7 @@ use super::breaker::Breaker;
 use super::budget;
 use super::decision::Decision;
 use super::event::{Event, Sample};
+use super::fall::Fall;
 use super::job::{AttemptId, Final, JobId};
 use super::learn::Learned;
 use super::level::{Levels, Measures};
@@ -66,8 +67,7 @@ pub struct State {
     pub(super) measured_at: Option<Duration>,
     /// An attempt has been ended by memory since.
     pub(super) stale: bool,
-    /// How fast memory was going, bytes per second.
-    pub(super) falling: u64,
+    pub(super) fall: Fall,
     pub(super) relief: Relief,
     pub(super) breaker: Breaker,
     pub(super) learned: Learned,
@@ -98,7 +98,7 @@ impl State {
             swap_free_bytes: 0,
             measured_at: None,
             stale: false,
-            falling: 0,
+            fall: Fall::default(),
             relief: Relief::default(),
             learned: Learned::default(),
             normal_running: 0,
@@ -192,13 +192,7 @@ impl State {
         let used = sample.total_bytes.saturating_sub(sample.available_bytes);
         self.others_bytes = used.saturating_sub(children_bytes);
         self.swap_free_bytes = sample.swap_free_bytes;
-        if let Some(before) = self.measured_at.filter(|before| *before < now) {
-            let gone = self
-                .measures
-                .available_bytes
-                .saturating_sub(sample.available_bytes);
-            self.falling = (gone as f64 / (now - before).as_secs_f64()) as u64;
-        }
+        self.fall.measured(sample.available_bytes, now);
         self.measured_at = Some(now);
         self.stale = false;
         self.measure_asked = None;

@@ -270,6 +270,16 @@ fn stops(actions: &[Action]) -> Vec<AttemptId> {
 }
 
 #[test]
+fn a_burst_between_two_looks_is_no_reason_to_stop_anyone_before_relief() {
+    let mut state = seen(policy(), 1000, 1000);
+    let (started, _) = critical(&mut state);
+    // At that rate there would be nothing left in 0.3 s.
+    let soon = secs(10) + Duration::from_millis(25);
+    let actions = step(&mut state, usage(&started, 1000, 55, &[300, 250]), soon);
+    assert_eq!(stops(&actions), []);
+}
+
+#[test]
 fn critical_is_relief_first_then_one_victim_then_a_look() {
     let mut state = seen(policy(), 1000, 1000);
     let (started, actions) = critical(&mut state);

@@ -258,7 +258,7 @@ fn both(running: &Running, mib: u64) -> (PathBuf, PathBuf) {
 fn others_fill_to(percent: u64) -> Bystander {
     let total = kernel::meminfo("MemTotal");
     let used = total - kernel::available();
-    Bystander::holding(&format!("{}M", (total / 100 * percent - used) / MIB))
+    Bystander::taking(&format!("{}M", (total / 100 * percent - used) / MIB))
 }
 
 fn assert_nobody_was_stopped(done: &Finished) {

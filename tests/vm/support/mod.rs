@@ -79,8 +79,18 @@ pub struct Bystander(Child);
 impl Bystander {
     /// Holds `size` (as [`hog`] understands it) until it goes out of scope.
     pub fn holding(size: &str) -> Self {
+        Self::with(&["--touch", size])
+    }
+
+    /// The same, but takes no more than 100 MB/s: memory that goes faster is a reason to stop a victim at once.
+    pub fn taking(size: &str) -> Self {
+        Self::with(&["--touch", size, "--step", "1M", "--delay", "10ms"])
+    }
+
+    fn with(args: &[&str]) -> Self {
         let mut child = Command::new(hog())
-            .args(["--touch", size, "--hold", "3600s"])
+            .args(args)
+            .args(["--hold", "3600s"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

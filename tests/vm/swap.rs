@@ -255,10 +255,10 @@ fn both(running: &Running, mib: u64) -> (PathBuf, PathBuf) {
 }
 
 /// Another program takes so much that this percentage of all memory is in use.
-fn others_fill_to(percent: u64) -> Bystander {
+fn others_fill_to(percent: u64, takes: impl Fn(&str) -> Bystander) -> Bystander {
     let total = kernel::meminfo("MemTotal");
     let used = total - kernel::available();
-    Bystander::taking(&format!("{}M", (total / 100 * percent - used) / MIB))
+    takes(&format!("{}M", (total / 100 * percent - used) / MIB))
 }
 
 fn assert_nobody_was_stopped(done: &Finished) {
@@ -299,7 +299,7 @@ fn the_youngest_encode_goes_there_and_comes_back_when_others_give_their_memory_b
     };
     let running = batch(&[], &rules, &job);
     let (oldest, youngest) = both(&running, 130);
-    let other = others_fill_to(72);
+    let other = others_fill_to(72, Bystander::taking);
     running.until_running("the youngest to be pushed out", || {
         kernel::is_frozen(&youngest) && swap::held(&youngest) > 110 * MIB
     });
@@ -328,7 +328,7 @@ fn what_is_frozen_goes_on_after_the_longest_time_though_the_level_is_what_it_was
     let running = hogs(&[], "10s", "60s");
     let (oldest, youngest) = both(&running, 250);
     // One of them in swap is not enough.
-    let _other = others_fill_to(56);
+    let _other = others_fill_to(56, Bystander::holding);
     running.until_running("the youngest to stand still", || {
         kernel::is_frozen(&youngest)
     });
@@ -358,7 +358,7 @@ fn what_is_frozen_ends_with_its_batch_and_leaves_nothing_there() {
     let _swap = Swap::of(900);
     let running = hogs(&[], "600s", "600s");
     let (_, youngest) = both(&running, 250);
-    let _other = others_fill_to(52);
+    let _other = others_fill_to(52, Bystander::holding);
     running.until_running("the youngest to be pushed out", || {
         kernel::is_frozen(&youngest) && swap::held(&youngest) > 200 * MIB
     });
@@ -388,7 +388,7 @@ fn a_watched_tree_stands_still_and_goes_on_as_well() {
     };
     running.until_running("two attempts to have their memory", || holding().len() == 2);
     let hogs = holding();
-    let _other = others_fill_to(52);
+    let _other = others_fill_to(52, Bystander::holding);
     let stopped = || {
         hogs.iter()
             .filter(|hog| kernel::state(hog.pid) == Some('T'))

@@ -67,6 +67,7 @@ pub struct State {
     pub(super) measured_at: Option<Duration>,
     /// An attempt has been ended by memory since.
     pub(super) stale: bool,
+    /// How fast memory is going.
     pub(super) fall: Fall,
     pub(super) relief: Relief,
     pub(super) breaker: Breaker,

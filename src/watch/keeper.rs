@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,15 @@ pub enum Frozen {
     Cgroup(PathBuf),
     /// A process with its descendants: its ID, and when it was started, clock ticks since boot.
     Tree(i32, u64),
+}
+
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Frozen::Cgroup(dir) => write!(f, "what is in {}", dir.display()),
+            Frozen::Tree(pid, _) => write!(f, "process {pid}"),
+        }
+    }
 }
 
 /// The watcher's end.
@@ -126,8 +136,8 @@ fn thaw(frozen: &BTreeSet<Frozen>) {
             Frozen::Tree(pid, start) => thaw_tree(*pid, *start),
         };
         match thawed {
-            Ok(()) => log::warn!("the watcher was killed; {one:?} goes on"),
-            Err(error) => log::error!("the watcher was killed; {one:?} stands still: {error}"),
+            Ok(()) => log::warn!("the watcher was killed; {one} goes on"),
+            Err(error) => log::error!("the watcher was killed; {one} stands still: {error}"),
         }
     }
 }

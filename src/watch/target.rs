@@ -125,9 +125,11 @@ impl Target {
     /// Lets it go on.
     pub fn thaw(&mut self, keeper: &mut Keeper) {
         if self.frozen {
-            self.say(self.place.freeze(&self.tree, false));
+            // What still stands still is the keeper's in the end.
+            if self.say(self.place.freeze(&self.tree, false)).is_some() {
+                keeper.thawed(&self.to_freeze());
+            }
             self.frozen = false;
-            keeper.thawed(&self.to_freeze());
         }
     }
 
